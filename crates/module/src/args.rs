@@ -1,0 +1,164 @@
+//! The arguments of a module: one JSON document on stdin.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tree::Tree;
+
+/// Where a module leaves what it has to say about the result, as JSON.
+const METADATA: &str = "/run/osbuild/meta";
+
+/// What a module is called with, its options of the type `O`.
+#[derive(Debug)]
+pub struct Args<O> {
+    /// The tree that a stage changes; for an assembler the finished one, read-only.
+    pub tree: Tree,
+    /// Where an assembler puts its files.
+    pub output: Option<Tree>,
+    pub options: O,
+    pub inputs: BTreeMap<String, Input>,
+    pub devices: BTreeMap<String, Node>,
+    pub mounts: BTreeMap<String, Node>,
+    /// Directory under which the mounts lie; the root of `mount:///` locations.
+    pub mounts_root: PathBuf,
+    pub meta: Meta,
+}
+
+/// What the pipeline says of the run.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Meta {
+    /// The stage id.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The time, in seconds since 1970, that stands for "now" in a reproducible image.
+    #[serde(default, rename = "source-epoch")]
+    pub source_epoch: Option<i64>,
+}
+
+/// An input: a read-only directory and what is said of it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Input {
+    pub path: PathBuf,
+    #[serde(default)]
+    pub data: Value,
+}
+
+/// A file of an `org.osbuild.files` input.
+#[derive(Debug, Clone)]
+pub struct InputFile {
+    /// Its name in the input: a checksum such as `sha256:…`, or a path of a tree.
+    pub name: String,
+    pub path: PathBuf,
+    /// What the manifest says of the file.
+    pub metadata: Value,
+}
+
+/// An opened device or a mounted file system.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Node {
+    #[serde(default)]
+    pub path: PathBuf,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Document {
+    pub(crate) tree: PathBuf,
+    #[serde(default)]
+    pub(crate) output_dir: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) options: Option<Map<String, Value>>,
+    #[serde(default)]
+    pub(crate) inputs: BTreeMap<String, Input>,
+    #[serde(default)]
+    pub(crate) devices: BTreeMap<String, Node>,
+    #[serde(default)]
+    pub(crate) mounts: BTreeMap<String, Node>,
+    #[serde(default)]
+    pub(crate) paths: BTreeMap<String, PathBuf>,
+    #[serde(default)]
+    pub(crate) meta: Meta,
+}
+
+impl<O: serde::de::DeserializeOwned> Args<O> {
+    /// Reads the argument document; an error names the option that is wrong.
+    pub fn from_json(document: Value) -> Result<Self> {
+        let document: Document = serde_json::from_value(document).context("the arguments on stdin")?;
+        let options = Value::Object(document.options.unwrap_or_default());
+        Ok(Self {
+            tree: Tree::open(document.tree)?,
+            output: document.output_dir.map(Tree::open).transpose()?,
+            options: serde_json::from_value(options).context("options")?,
+            inputs: document.inputs,
+            devices: document.devices,
+            mounts: document.mounts,
+            mounts_root: document
+                .paths
+                .get("mounts")
+                .cloned()
+                .unwrap_or("/run/osbuild/mounts".into()),
+            meta: document.meta,
+        })
+    }
+}
+
+impl<O> Args<O> {
+    /// The input `name`.
+    pub fn input(&self, name: &str) -> Result<&Input> {
+        self.inputs
+            .get(name)
+            .ok_or_else(|| anyhow!("there is no input `{name}`"))
+    }
+
+    /// Where the assembler puts its files.
+    pub fn output(&self) -> Result<&Tree> {
+        self.output
+            .as_ref()
+            .ok_or_else(|| anyhow!("`output_dir` is missing from the arguments"))
+    }
+
+    /// Leaves metadata of the result for the caller; printed where nobody asked for it.
+    pub fn set_metadata(&self, metadata: &Value) -> Result<()> {
+        let text = serde_json::to_string(metadata)?;
+        if Path::new(METADATA).exists() {
+            // in place: the file is a mount of its own
+            std::fs::write(METADATA, text).context("cannot write the metadata")
+        } else {
+            println!("metadata: {text}");
+            Ok(())
+        }
+    }
+}
+
+impl Input {
+    /// The files of the input, in the manifest's order.
+    pub fn files(&self) -> Vec<InputFile> {
+        let Some(files) = self.data.get("files").and_then(Value::as_object) else {
+            return Vec::new();
+        };
+        let file = |(name, metadata): (&String, &Value)| InputFile {
+            name: name.clone(),
+            path: self.path.join(name.trim_start_matches('/')),
+            metadata: metadata.clone(),
+        };
+        files.iter().map(file).collect()
+    }
+
+    /// The only file of the input.
+    pub fn single_file(&self) -> Result<InputFile> {
+        let mut files = self.files();
+        anyhow::ensure!(
+            files.len() == 1,
+            "the input must have exactly one file, it has {}",
+            files.len()
+        );
+        Ok(files.remove(0))
+    }
+
+    /// The input as a tree.
+    pub fn tree(&self) -> Result<Tree> {
+        Ok(Tree::open(&self.path)?)
+    }
+}

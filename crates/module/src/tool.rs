@@ -1,0 +1,113 @@
+//! Running the tools of the build root.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// A command of the build root. What it prints is the module's log; a failure is an error that names the command.
+#[derive(Debug)]
+pub struct Tool {
+    command: Command,
+    stdin: Vec<u8>,
+}
+
+impl Tool {
+    /// The program `name`, found in the path of the sandbox.
+    pub fn new(name: impl AsRef<OsStr>) -> Self {
+        Self {
+            command: Command::new(name),
+            stdin: Vec::new(),
+        }
+    }
+
+    /// The program `name` of the tree itself, run with the tree as its root directory.
+    pub fn in_root(root: &Path, name: &str) -> Self {
+        Self::new("chroot").arg(root).arg(name)
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Sets the working directory.
+    #[must_use]
+    pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.command.current_dir(dir);
+        self
+    }
+
+    /// What the command reads on its stdin; nothing otherwise.
+    #[must_use]
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Runs the command to its end.
+    pub fn run(self) -> Result<()> {
+        self.finish(Stdio::inherit()).map(drop)
+    }
+
+    /// Runs the command and returns what it printed on stdout.
+    pub fn output(self) -> Result<Vec<u8>> {
+        self.finish(Stdio::piped())
+    }
+
+    fn finish(mut self, stdout: Stdio) -> Result<Vec<u8>> {
+        let name = self.command.get_program().to_owned();
+        let words: Vec<OsString> = self.command.get_args().map(OsStr::to_owned).collect();
+        let line = std::iter::once(&name)
+            .chain(&words)
+            .map(|w| w.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ");
+        // what we printed before the command must stand before what it prints
+        std::io::stdout().flush().ok();
+        self.command
+            .stdin(if self.stdin.is_empty() {
+                Stdio::null()
+            } else {
+                Stdio::piped()
+            })
+            .stdout(stdout);
+        let mut child = self
+            .command
+            .spawn()
+            .with_context(|| format!("cannot run `{line}`"))?;
+        let stdin = child.stdin.take();
+        let input = std::mem::take(&mut self.stdin);
+        let output = std::thread::scope(|scope| {
+            if let Some(mut stdin) = stdin {
+                // a command may well end before it has read everything
+                scope.spawn(move || stdin.write_all(&input).ok());
+            }
+            child.wait_with_output()
+        })?;
+        match (output.status.code(), output.status.signal()) {
+            (Some(0), _) => Ok(output.stdout),
+            (Some(code), _) => bail!("`{line}` failed with exit code {code}"),
+            (None, signal) => bail!("`{line}` was killed by signal {}", signal.unwrap_or_default()),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The stages, one file each. `cargo xtask gen` keeps the list.
+
+// <modules>
+mod noop;
+// </modules>
+
+/// Every stage, sorted by name.
+pub static MODULES: &[&module::Module] = &[
+    // <list>
+    &noop::MODULE,
+    // </list>
+];

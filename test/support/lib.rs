@@ -1,0 +1,1 @@
+//! What the promises share: a store, the commands, oracles.
