@@ -1,1 +1,28 @@
-//! sandbox
+//! The box a module runs in: namespaces, mounts, ids, capabilities and a first process.
+//!
+//! What the box looks like is data, a [`Plan`]. [`steps`] turns it into a flat list of system calls, and the child
+//! process carries that list out without allocating; a step that fails is reported by its number and becomes one
+//! clear error.
+//!
+//! ```text
+//! executor ── clone(mnt, pid, ipc, uts, net, cgroup) ── first process (pid 1)
+//!                 builds the root, pivots into it, enters the user namespace, drops capabilities
+//!                 └── fork, exec: the module (pid 2)      pid 1 reaps, and reports how pid 2 ended
+//! ```
+//!
+//! Everything in the box dies with pid 1, and pid 1 dies with the thread that started it.
+
+mod child;
+mod error;
+mod ids;
+pub mod overlay;
+mod plan;
+mod run;
+mod steps;
+mod sys;
+
+pub use error::{Error, Result};
+pub use ids::UserNamespace;
+pub use plan::{Command, DEFAULT_CAPABILITIES, Idmap, Layers, Mount, Part, Plan, Source};
+pub use run::{Ended, Killer, Running, start};
+pub use steps::{Step, steps};

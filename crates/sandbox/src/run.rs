@@ -1,0 +1,196 @@
+//! Starting a box and waiting for its end.
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::child::{self, Prepared, Report};
+use crate::ids::pipe;
+use crate::{Error, Plan, Result, Step, UserNamespace, steps, sys};
+
+/// How a module ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// With this exit code.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+}
+
+/// A box with its module running in it. It must be waited for; dropping it kills everything in the box first.
+#[derive(Debug)]
+pub struct Running {
+    pid: libc::pid_t,
+    killer: Killer,
+    report: File,
+    steps: Vec<Step>,
+    program: String,
+    waited: bool,
+}
+
+/// Kills a box from another thread.
+#[derive(Debug, Clone)]
+pub struct Killer {
+    pidfd: Arc<OwnedFd>,
+}
+
+impl Killer {
+    /// Kills everything in the box. A box that has ended is fine.
+    pub fn kill(&self) {
+        let _ = pidfd_send_signal(self.pidfd.as_fd(), Signal::KILL);
+    }
+}
+
+/// Makes the box and starts the module in it. `output` receives what it prints on stdout and stderr.
+///
+/// The box dies with the thread that calls this.
+///
+/// # Errors
+/// The plan cannot be put into system calls, or no process can be made. That a step of the set-up fails is told by
+/// [`Running::wait`].
+pub fn start(plan: Plan, users: &UserNamespace, output: OwnedFd) -> Result<Running> {
+    let steps = steps(&plan)?;
+    let command = plan.command;
+    let args = c_strings(&command.args)?;
+    let env: Vec<_> = command
+        .env
+        .iter()
+        .map(|(name, value)| [name.as_os_str(), value].join("=".as_ref()))
+        .collect();
+    let env = c_strings(&env)?;
+    let stdin = match command.stdin {
+        Some(fd) => fd,
+        None => File::open("/dev/null")
+            .map_err(|e| Error::setup("opening /dev/null", e))?
+            .into(),
+    };
+    let (report_read, report_write) = pipe()?;
+    let (start_read, start_write) = pipe()?;
+    let prepared = Prepared {
+        steps,
+        program: c_string(command.program.as_os_str())?,
+        argv: pointers(&args),
+        envp: pointers(&env),
+        userns: users.raw_fd(),
+        root_id: users.root_id(),
+        stdin: stdin.as_raw_fd(),
+        output: output.as_raw_fd(),
+        report: report_write.as_raw_fd(),
+        start: start_read.as_raw_fd(),
+    };
+    let namespaces = libc::CLONE_NEWNS
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWNET
+        | libc::CLONE_NEWCGROUP;
+    let pid = sys::clone_process(namespaces)
+        .map_err(|e| Error::setup("making the namespaces", std::io::Error::from_raw_os_error(e)))?;
+    if pid == 0 {
+        // so that an executor that dies closes the last other end
+        sys::close(start_write.as_raw_fd());
+        child::first_process(&prepared);
+    }
+    let pidfd = rustix::process::Pid::from_raw(pid)
+        .ok_or(rustix::io::Errno::SRCH)
+        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))
+        .map_err(|e| Error::setup("opening the first process", std::io::Error::from(e)))?;
+    let running = Running {
+        pid,
+        killer: Killer {
+            pidfd: Arc::new(pidfd),
+        },
+        report: report_read,
+        steps: prepared.steps,
+        program: command.program.display().to_string(),
+        waited: false,
+    };
+    (&start_write)
+        .write_all(b"!")
+        .map_err(|e| Error::setup("starting the first process", e))?;
+    Ok(running)
+}
+
+impl Running {
+    /// A handle that kills the box from elsewhere.
+    pub fn killer(&self) -> Killer {
+        self.killer.clone()
+    }
+
+    /// A descriptor that becomes readable when the box has ended, for `poll`.
+    pub fn ended(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.killer.pidfd.as_fd()
+    }
+
+    /// Waits until nothing runs in the box any more.
+    ///
+    /// # Errors
+    /// The step of the set-up that failed, or that the program could not be executed.
+    pub fn wait(mut self) -> Result<Ended> {
+        let mut bytes = Vec::new();
+        let read = self.report.read_to_end(&mut bytes);
+        self.reap();
+        read.map_err(|e| Error::setup("reading the report of the first process", e))?;
+        match Report::from_bytes(&bytes) {
+            Some(Report::Ended(status)) if libc::WIFEXITED(status) => {
+                Ok(Ended::Exited(libc::WEXITSTATUS(status)))
+            }
+            Some(Report::Ended(status)) => Ok(Ended::Killed(libc::WTERMSIG(status))),
+            Some(Report::Failed(step, errno)) => {
+                let step = usize::try_from(step).ok().and_then(|step| self.steps.get(step));
+                let step = step.map_or_else(|| "binding its life to ours".to_owned(), Step::to_string);
+                Err(Error::Step {
+                    step,
+                    source: std::io::Error::from_raw_os_error(errno),
+                })
+            }
+            Some(Report::NotExecuted(errno)) => {
+                let step = format!("executing {}", self.program);
+                Err(Error::Step {
+                    step,
+                    source: std::io::Error::from_raw_os_error(errno),
+                })
+            }
+            // nobody was left to report: the box was killed
+            None => Ok(Ended::Killed(libc::SIGKILL)),
+        }
+    }
+
+    fn reap(&mut self) {
+        // SAFETY: waiting for our own child; a signal may interrupt.
+        while unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) } < 0 && sys::errno() == libc::EINTR {
+        }
+        self.waited = true;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.waited {
+            self.killer.kill();
+            self.reap();
+        }
+    }
+}
+
+fn c_string(text: &std::ffi::OsStr) -> Result<CString> {
+    CString::new(text.as_bytes()).map_err(|_| Error::Plan(format!("{text:?} has a NUL byte")))
+}
+
+fn c_strings(texts: &[std::ffi::OsString]) -> Result<Vec<CString>> {
+    texts.iter().map(|text| c_string(text)).collect()
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings
+        .iter()
+        .map(|s| s.as_ptr())
+        .chain([std::ptr::null()])
+        .collect()
+}

@@ -1,0 +1,424 @@
+//! From a [`Plan`] to the flat list of system calls that makes it real.
+
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::plan::{Idmap, Layers, Mount, Part, Plan, Source};
+use crate::{Error, Result};
+
+/// Where layers are attached while an overlay is put together, below the scaffold.
+const WORKBENCH: &str = ".layers";
+
+/// One step of the set-up. Paths are the host's, below the scaffold, until [`Step::Pivot`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Cuts the mount table off from the host's.
+    Detach,
+    Tmpfs {
+        target: CString,
+        data: CString,
+    },
+    /// Makes a directory and gives it to the box's root; one that is there is fine.
+    Mkdir {
+        path: CString,
+        mode: u32,
+    },
+    /// Writes a file of the box's root.
+    Write {
+        path: CString,
+        content: Vec<u8>,
+    },
+    Symlink {
+        text: CString,
+        path: CString,
+    },
+    /// Attaches a clone of `path` below `root` (resolved without links) at `target`, which is made where it is not there.
+    Clone {
+        root: CString,
+        path: CString,
+        target: CString,
+        read_only: bool,
+        idmap: Idmap,
+        devices: bool,
+        optional: bool,
+    },
+    /// Mounts an overlay; `data` is relative to the directory `bench`.
+    Overlay {
+        bench: CString,
+        data: CString,
+        target: CString,
+        read_only: bool,
+    },
+    Proc {
+        target: CString,
+    },
+    Sys {
+        target: CString,
+    },
+    /// Makes what is at `path` read-only, by a mount of its own. What is not there is passed over.
+    Protect {
+        path: CString,
+    },
+    /// Covers the file `path` with `/dev/null`. What is not there is passed over.
+    Mask {
+        path: CString,
+    },
+    Unmount {
+        path: CString,
+    },
+    RemoveDirectory {
+        path: CString,
+    },
+    Hostname {
+        name: CString,
+    },
+    /// Brings the loopback network device up.
+    Loopback,
+    /// Makes `root` the root directory and lets go of the host's.
+    Pivot {
+        root: CString,
+    },
+    /// Becomes root of the user namespace.
+    EnterUser,
+    /// A mount namespace that belongs to the user namespace.
+    OwnMounts,
+    /// Keeps these capabilities (a bit mask) and no others, and checks that it is so.
+    Capabilities {
+        mask: u64,
+    },
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Detach => write!(f, "making the mounts private"),
+            Self::Tmpfs { target, .. } => write!(f, "mounting a tmpfs on {}", show(target)),
+            Self::Mkdir { path, .. } => write!(f, "making the directory {}", show(path)),
+            Self::Write { path, .. } => write!(f, "writing {}", show(path)),
+            Self::Symlink { path, .. } => write!(f, "making the link {}", show(path)),
+            Self::Clone {
+                root, path, target, ..
+            } => {
+                let slash = if path.is_empty() { "" } else { "/" };
+                write!(
+                    f,
+                    "binding {}{slash}{} to {}",
+                    show(root),
+                    show(path),
+                    show(target)
+                )
+            }
+            Self::Overlay { target, .. } => write!(f, "mounting the overlay of {}", show(target)),
+            Self::Proc { .. } => write!(f, "mounting /proc"),
+            Self::Sys { .. } => write!(f, "mounting /sys"),
+            Self::Protect { path } => write!(f, "making {} read-only", show(path)),
+            Self::Mask { path } => write!(f, "covering {}", show(path)),
+            Self::Unmount { path } => write!(f, "unmounting {}", show(path)),
+            Self::RemoveDirectory { path } => write!(f, "removing {}", show(path)),
+            Self::Hostname { .. } => write!(f, "setting the host name"),
+            Self::Loopback => write!(f, "bringing the loopback device up"),
+            Self::Pivot { .. } => write!(f, "changing the root directory"),
+            Self::EnterUser => write!(f, "entering the user namespace"),
+            Self::OwnMounts => write!(f, "making the mount namespace"),
+            Self::Capabilities { .. } => write!(f, "dropping capabilities"),
+        }
+    }
+}
+
+fn show(text: &CString) -> std::borrow::Cow<'_, str> {
+    text.to_string_lossy()
+}
+
+/// All steps of a plan, in order.
+///
+/// # Errors
+/// A path with a NUL byte.
+pub fn steps(plan: &Plan) -> Result<Vec<Step>> {
+    let mut builder = Builder {
+        scaffold: &plan.scaffold,
+        steps: Vec::new(),
+        made: Vec::new(),
+        benches: 0,
+    };
+    let root = c_string(&plan.scaffold)?;
+    builder.steps.push(Step::Detach);
+    builder.steps.push(Step::Tmpfs {
+        target: root.clone(),
+        data: c"mode=0755".into(),
+    });
+    for mount in &plan.mounts {
+        builder.mount(mount)?;
+    }
+    let workbench = (builder.benches > 0)
+        .then(|| builder.inside(&Path::new("/").join(WORKBENCH)))
+        .transpose()?;
+    let mut steps = builder.steps;
+    if let Some(path) = workbench {
+        steps.push(Step::Unmount { path: path.clone() });
+        steps.push(Step::RemoveDirectory { path });
+    }
+    steps.push(Step::Hostname {
+        name: c_string(OsStr::new(&plan.hostname))?,
+    });
+    steps.push(Step::Loopback);
+    steps.push(Step::Pivot { root });
+    steps.push(Step::EnterUser);
+    steps.push(Step::OwnMounts);
+    let mask = plan
+        .capabilities
+        .iter()
+        .fold(0u64, |mask, cap| mask | 1 << cap.index());
+    steps.push(Step::Capabilities { mask });
+    Ok(steps)
+}
+
+struct Builder<'a> {
+    scaffold: &'a Path,
+    steps: Vec<Step>,
+    /// Directories that are there already.
+    made: Vec<PathBuf>,
+    benches: usize,
+}
+
+impl Builder<'_> {
+    fn mount(&mut self, mount: &Mount) -> Result<()> {
+        match mount {
+            Mount::Directory { target, mode } => self.mkdir(target, *mode),
+            Mount::File { target, content } => self.write(target, content.clone()),
+            Mount::Symlink { target, text } => {
+                self.parents(target)?;
+                let (text, path) = (c_string(text)?, self.inside(target)?);
+                self.steps.push(Step::Symlink { text, path });
+                Ok(())
+            }
+            Mount::Tmpfs { target, mode } => {
+                self.mkdir(target, *mode)?;
+                self.made.retain(|dir| !dir.starts_with(target) || dir == target);
+                let data = c_string(OsStr::new(&format!("mode={mode:o}")))?;
+                let target = self.inside(target)?;
+                self.steps.push(Step::Tmpfs { target, data });
+                Ok(())
+            }
+            Mount::Bind {
+                source,
+                target,
+                writable,
+                idmap,
+            } => self.bind(source, target, !writable, *idmap, false),
+            Mount::Device { name } => {
+                let source = Source {
+                    root: "/dev".into(),
+                    path: name.into(),
+                    optional: false,
+                };
+                self.bind(&source, &Path::new("/dev").join(name), false, Idmap::None, true)
+            }
+            Mount::Tree { layers, target } => {
+                self.mkdir(target, 0o755)?;
+                let target = self.inside(target)?;
+                self.tree(layers, target)
+            }
+            Mount::TreeParts { layers, parts } => self.tree_parts(layers, parts),
+            Mount::Proc => self.proc(),
+            Mount::Sys => {
+                self.mkdir(Path::new("/sys"), 0o755)?;
+                let target = self.inside(Path::new("/sys"))?;
+                self.steps.push(Step::Sys { target });
+                Ok(())
+            }
+        }
+    }
+
+    fn bind(
+        &mut self,
+        source: &Source,
+        target: &Path,
+        read_only: bool,
+        idmap: Idmap,
+        devices: bool,
+    ) -> Result<()> {
+        // the step makes the target: a file or a directory, as the source is
+        self.parents(target)?;
+        let step = Step::Clone {
+            root: c_string(&source.root)?,
+            path: c_string(&source.path)?,
+            target: self.inside(target)?,
+            read_only,
+            idmap,
+            devices,
+            optional: source.optional,
+        };
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// A fresh directory on the workbench: a tmpfs that is gone when the module starts.
+    fn bench(&mut self) -> Result<PathBuf> {
+        let workbench = Path::new("/").join(WORKBENCH);
+        if self.benches == 0 {
+            self.mount(&Mount::Tmpfs {
+                target: workbench.clone(),
+                mode: 0o755,
+            })?;
+        }
+        self.benches += 1;
+        let bench = workbench.join(self.benches.to_string());
+        self.mkdir(&bench, 0o755)?;
+        Ok(bench)
+    }
+
+    /// Puts a tree together on the workbench and attaches it at `target` (a path of the host).
+    fn tree(&mut self, layers: &Layers, target: CString) -> Result<()> {
+        let read_only = layers.changes.is_none();
+        if layers.lower.is_empty() && read_only {
+            // an empty tree is the empty directory that is there
+            return Ok(());
+        }
+        if let (true, [single]) = (read_only, &layers.lower[..]) {
+            // one read-only layer is the tree
+            self.clone_layer(single, target, true)?;
+            return Ok(());
+        }
+        let bench = self.bench()?;
+        let mut attached = Vec::new();
+        let mut lower = Vec::new();
+        for (index, layer) in layers.lower.iter().enumerate() {
+            let place = bench.join(index.to_string());
+            self.mkdir(&place, 0o755)?;
+            let at = self.inside(&place)?;
+            self.clone_layer(layer, at.clone(), true)?;
+            attached.push(at);
+            lower.push(index.to_string());
+        }
+        // an overlay wants a layer below the changes: an empty directory makes up for it
+        if lower.is_empty() {
+            self.mkdir(&bench.join("empty"), 0o755)?;
+            lower.push("empty".into());
+        }
+        let mut data = format!(
+            "lowerdir={},index=off,metacopy=off,xino=off,redirect_dir=",
+            lower.join(":")
+        );
+        match &layers.changes {
+            None => data.push_str("follow"),
+            Some(changes) => {
+                let place = bench.join("changes");
+                self.mkdir(&place, 0o755)?;
+                let at = self.inside(&place)?;
+                self.clone_layer(changes, at.clone(), false)?;
+                attached.push(at);
+                // volatile: nothing is synced while the module runs; the store does it once
+                data.push_str("on,upperdir=changes/upper,workdir=changes/work,volatile");
+            }
+        }
+        let bench = self.inside(&bench)?;
+        let data = c_string(OsStr::new(&data))?;
+        self.steps.push(Step::Overlay {
+            bench,
+            data,
+            target,
+            read_only,
+        });
+        // the overlay keeps clones of its own
+        self.steps
+            .extend(attached.into_iter().map(|path| Step::Unmount { path }));
+        Ok(())
+    }
+
+    fn clone_layer(&mut self, layer: &Path, target: CString, read_only: bool) -> Result<()> {
+        self.steps.push(Step::Clone {
+            root: c_string(layer)?,
+            path: c".".into(),
+            target,
+            read_only,
+            idmap: Idmap::Required,
+            devices: false,
+            optional: false,
+        });
+        Ok(())
+    }
+
+    fn tree_parts(&mut self, layers: &Layers, parts: &[Part]) -> Result<()> {
+        let place = self.bench()?.join("tree");
+        self.mkdir(&place, 0o755)?;
+        let root = self.inside(&place)?;
+        self.tree(layers, root.clone())?;
+        for part in parts {
+            self.parents(&part.target)?;
+            let target = self.inside(&part.target)?;
+            // the tree is mapped already, and a clone of a clone stays so
+            self.steps.push(Step::Clone {
+                root: root.clone(),
+                path: c_string(&part.path)?,
+                target,
+                read_only: true,
+                idmap: Idmap::None,
+                devices: false,
+                optional: part.optional,
+            });
+        }
+        self.steps.push(Step::Unmount { path: root });
+        Ok(())
+    }
+
+    fn proc(&mut self) -> Result<()> {
+        self.mkdir(Path::new("/proc"), 0o755)?;
+        let target = self.inside(Path::new("/proc"))?;
+        self.steps.push(Step::Proc { target });
+        for path in ["sys", "irq", "bus", "fs"] {
+            let path = self.inside(&Path::new("/proc").join(path))?;
+            self.steps.push(Step::Protect { path });
+        }
+        for path in [
+            "sysrq-trigger",
+            "kcore",
+            "keys",
+            "key-users",
+            "timer_list",
+            "kmsg",
+        ] {
+            let path = self.inside(&Path::new("/proc").join(path))?;
+            self.steps.push(Step::Mask { path });
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, target: &Path, content: Vec<u8>) -> Result<()> {
+        self.parents(target)?;
+        let path = self.inside(target)?;
+        self.steps.push(Step::Write { path, content });
+        Ok(())
+    }
+
+    fn mkdir(&mut self, target: &Path, mode: u32) -> Result<()> {
+        if self.made.iter().any(|dir| dir == target) {
+            return Ok(());
+        }
+        self.parents(target)?;
+        let path = self.inside(target)?;
+        self.steps.push(Step::Mkdir { path, mode });
+        self.made.push(target.to_owned());
+        Ok(())
+    }
+
+    fn parents(&mut self, target: &Path) -> Result<()> {
+        match target.parent() {
+            Some(parent) if parent != Path::new("/") => self.mkdir(parent, 0o755),
+            _ => Ok(()),
+        }
+    }
+
+    /// The path of the host for a path in the box.
+    fn inside(&self, target: &Path) -> Result<CString> {
+        let relative = target
+            .strip_prefix("/")
+            .map_err(|_| Error::Plan(format!("{} is not absolute", target.display())))?;
+        c_string(self.scaffold.join(relative))
+    }
+}
+
+fn c_string(path: impl AsRef<OsStr>) -> Result<CString> {
+    let path = path.as_ref();
+    CString::new(path.as_bytes()).map_err(|_| Error::Plan(format!("{path:?} has a NUL byte")))
+}

@@ -1,0 +1,182 @@
+//! The system calls that no crate offers, and those that must be made without allocating.
+//!
+//! Each is a thin line over `libc::syscall`; numbers and structures are those of the kernel's `uapi` headers.
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::os::fd::RawFd;
+
+/// A raw result: the value, or the errno.
+pub(crate) type Raw<T> = Result<T, i32>;
+
+pub(crate) fn errno() -> i32 {
+    // SAFETY: errno of this thread is always readable.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Turns the kernel's -1 into the errno.
+pub(crate) fn check(result: libc::c_long) -> Raw<i32> {
+    if result < 0 {
+        Err(errno())
+    } else {
+        Ok(result as i32)
+    }
+}
+
+#[repr(C)]
+struct MountAttr {
+    attr_set: u64,
+    attr_clr: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+const OPEN_TREE_CLONE: libc::c_uint = 1;
+const RESOLVE_NO_SYMLINKS: u64 = 0x04;
+const RESOLVE_BENEATH: u64 = 0x08;
+pub(crate) const MOUNT_ATTR_RDONLY: u64 = 0x01;
+pub(crate) const MOUNT_ATTR_NOSUID: u64 = 0x02;
+pub(crate) const MOUNT_ATTR_NODEV: u64 = 0x04;
+const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
+const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 0x04;
+
+/// Opens `path` with `O_PATH`.
+pub(crate) fn open_path(path: &CStr) -> Raw<RawFd> {
+    // SAFETY: a NUL-terminated path and flags.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_openat,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::O_PATH | libc::O_CLOEXEC,
+            0,
+        )
+    })
+}
+
+/// Opens `path` below `dir` with `O_PATH`; no link is followed, nothing above `dir` is reached.
+pub(crate) fn open_beneath(dir: RawFd, path: &CStr) -> Raw<RawFd> {
+    let how = OpenHow {
+        flags: (libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW) as u64,
+        mode: 0,
+        resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+    };
+    // SAFETY: the structure lives through the call and its size is given.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            dir,
+            path.as_ptr(),
+            &raw const how,
+            size_of::<OpenHow>(),
+        )
+    })
+}
+
+/// A detached clone of the mount at `fd`, without what is mounted below it.
+pub(crate) fn clone_mount(fd: RawFd) -> Raw<RawFd> {
+    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as libc::c_uint | libc::AT_EMPTY_PATH as libc::c_uint;
+    // SAFETY: an empty path with AT_EMPTY_PATH.
+    check(unsafe { libc::syscall(libc::SYS_open_tree, fd, c"".as_ptr(), flags) })
+}
+
+/// Sets attributes of the mount `fd`; with `userns` it is id-mapped by that namespace as well.
+pub(crate) fn set_mount(fd: RawFd, attributes: u64, userns: Option<RawFd>) -> Raw<()> {
+    let attr = MountAttr {
+        attr_set: attributes | userns.map_or(0, |_| MOUNT_ATTR_IDMAP),
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: userns.map_or(0, |fd| fd as u64),
+    };
+    // SAFETY: the structure lives through the call and its size is given.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd,
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attr,
+            size_of::<MountAttr>(),
+        )
+    };
+    check(result).map(drop)
+}
+
+/// Attaches the detached mount `fd` at `target`.
+pub(crate) fn attach_mount(fd: RawFd, target: &CStr) -> Raw<()> {
+    // SAFETY: NUL-terminated paths and flags.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            fd,
+            c"".as_ptr(),
+            libc::AT_FDCWD,
+            target.as_ptr(),
+            MOVE_MOUNT_F_EMPTY_PATH,
+        )
+    };
+    check(result).map(drop)
+}
+
+/// `mount(2)`.
+pub(crate) fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong, data: &CStr) -> Raw<()> {
+    // SAFETY: NUL-terminated strings.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount,
+            source.as_ptr(),
+            target.as_ptr(),
+            kind.as_ptr(),
+            flags,
+            data.as_ptr(),
+        )
+    };
+    check(result).map(drop)
+}
+
+/// `umount2(2)` with `MNT_DETACH`.
+pub(crate) fn unmount(target: &CStr) -> Raw<()> {
+    // SAFETY: a NUL-terminated path.
+    check(unsafe { libc::syscall(libc::SYS_umount2, target.as_ptr(), libc::MNT_DETACH) }).map(drop)
+}
+
+/// Clones this process as `fork` does, with these namespace flags and no C library around it: the child may make
+/// system calls and nothing else.
+pub(crate) fn clone_process(flags: libc::c_int) -> Raw<libc::pid_t> {
+    let flags = (flags | libc::SIGCHLD) as libc::c_ulong;
+    // SAFETY: no stack and no thread pointers are passed: as fork(2).
+    check(unsafe { libc::syscall(libc::SYS_clone, flags, 0usize, 0usize, 0usize, 0usize) })
+}
+
+/// Ends the process without running anything of the C library.
+pub(crate) fn exit(code: i32) -> ! {
+    loop {
+        // SAFETY: does not return.
+        unsafe { libc::syscall(libc::SYS_exit_group, code) };
+    }
+}
+
+pub(crate) fn close(fd: RawFd) {
+    // SAFETY: closing a descriptor of our own.
+    unsafe { libc::syscall(libc::SYS_close, fd) };
+}
+
+/// Writes all of `bytes`.
+pub(crate) fn write(fd: RawFd, mut bytes: &[u8]) -> Raw<()> {
+    while !bytes.is_empty() {
+        // SAFETY: the buffer and its length.
+        match check(unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) }) {
+            Ok(count) => bytes = bytes.get(count as usize..).unwrap_or_default(),
+            Err(libc::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! Real boxes, made as root; skipped with a word otherwise.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sandbox::*;
+
+fn run(script: &str, mounts: Vec<Mount>) -> Option<(Ended, String)> {
+    if !rustix::process::getuid().is_root() {
+        println!("skipped: a box with id-mapped layers needs root");
+        return None;
+    }
+    let scaffold = tempfile::tempdir().unwrap();
+    let mut all = Plan::skeleton();
+    all.push(Mount::Bind {
+        source: Source::at("/usr"),
+        target: "/usr".into(),
+        writable: false,
+        idmap: Idmap::Wanted,
+    });
+    all.extend(mounts);
+    let plan = Plan {
+        scaffold: scaffold.path().to_owned(),
+        mounts: all,
+        hostname: "box".into(),
+        capabilities: DEFAULT_CAPABILITIES.to_vec(),
+        command: Command {
+            program: "/usr/bin/sh".into(),
+            args: ["sh", "-c", script].map(Into::into).to_vec(),
+            env: vec![("PATH".into(), "/usr/sbin:/usr/bin".into())],
+            stdin: None,
+        },
+    };
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    let users = UserNamespace::new().unwrap();
+    let running = start(plan, &users, write).unwrap();
+    let mut text = String::new();
+    std::fs::File::from(read).read_to_string(&mut text).unwrap();
+    let ended = running.wait().unwrap();
+    Some((ended, text))
+}
+
+fn tree(lower: &[&Path], changes: Option<&Path>) -> Mount {
+    let layers = Layers {
+        lower: lower.iter().map(|p| p.to_path_buf()).collect(),
+        changes: changes.map(Path::to_path_buf),
+    };
+    Mount::Tree {
+        layers,
+        target: "/run/osbuild/tree".into(),
+    }
+}
+
+fn changes() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["upper", "work"] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let path = dir.path().to_owned();
+    (dir, path)
+}
+
+#[test]
+fn the_module_is_root_of_its_own_and_nobody_outside() {
+    let script = "id -u; id -g; cat /proc/self/uid_map; hostname; ls /; exit 7";
+    let Some((ended, text)) = run(script, vec![]) else {
+        return;
+    };
+    assert_eq!(ended, Ended::Exited(7), "{text}");
+    assert!(text.starts_with("0\n0\n"), "{text}");
+    assert!(text.contains("2000000000"), "{text}");
+    assert!(text.contains("box\n"), "{text}");
+    assert!(
+        text.contains("\nbin\ndev\netc\nlib\nlib64\nproc\nrun\nsbin\nsys\ntmp\nusr\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn changes_land_on_disk_with_true_owners() {
+    use std::os::unix::fs::MetadataExt;
+    let lower = tempfile::tempdir().unwrap();
+    std::fs::create_dir(lower.path().join("old")).unwrap();
+    std::fs::write(lower.path().join("old/file"), "x").unwrap();
+    let (_keep, dir) = changes();
+    let script = "cd /run/osbuild/tree && stat -c %u old/file && mv old new && touch f && chown 33:44 f && chmod 4755 f \
+        && rm new/file && mkdir d && ls";
+    let Some((ended, text)) = run(script, vec![tree(&[lower.path()], Some(&dir))]) else {
+        return;
+    };
+    assert_eq!((ended, text.as_str()), (Ended::Exited(0), "0\nd\nf\nnew\n"));
+    let st = std::fs::metadata(dir.join("upper/f")).unwrap();
+    assert_eq!((st.uid(), st.gid(), st.mode() & 0o7777), (33, 44, 0o4755));
+    assert_eq!(std::fs::metadata(dir.join("upper/d")).unwrap().uid(), 0);
+    assert!(lower.path().join("old/file").exists());
+}
+
+#[test]
+fn a_first_stage_has_an_empty_tree() {
+    let (_keep, dir) = changes();
+    let Some((ended, text)) = run(
+        "cd /run/osbuild/tree && ls && echo hi > a",
+        vec![tree(&[], Some(&dir))],
+    ) else {
+        return;
+    };
+    assert_eq!((ended, text.as_str()), (Ended::Exited(0), ""));
+    assert_eq!(std::fs::read_to_string(dir.join("upper/a")).unwrap(), "hi\n");
+}
+
+#[test]
+fn a_finished_tree_is_read_only() {
+    let lower = tempfile::tempdir().unwrap();
+    let Some((ended, _)) = run("touch /run/osbuild/tree/x", vec![tree(&[lower.path()], None)]) else {
+        return;
+    };
+    assert_eq!(ended, Ended::Exited(1));
+}
+
+#[test]
+fn kernel_switches_are_out_of_reach() {
+    let script = "echo x > /proc/sys/kernel/core_pattern; mknod /tmp/n c 1 3; mount -t proc proc /tmp";
+    let Some((_, text)) = run(script, vec![]) else {
+        return;
+    };
+    assert!(
+        text.contains("cannot create /proc/sys/kernel/core_pattern: Read-only file system"),
+        "{text}"
+    );
+    assert!(text.contains("mknod: /tmp/n: Operation not permitted"), "{text}");
+    assert!(text.contains("mount: /tmp: permission denied"), "{text}");
+}
+
+#[test]
+fn a_killed_box_leaves_nothing() {
+    if !rustix::process::getuid().is_root() {
+        return;
+    }
+    let before = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let Some((ended, _)) = run("kill -9 $$", vec![]) else {
+        return;
+    };
+    assert_eq!(ended, Ended::Killed(9));
+    assert_eq!(std::fs::read_to_string("/proc/self/mountinfo").unwrap(), before);
+}
+
+#[test]
+fn package_scripts_may_mount_in_their_own_namespace() {
+    let (_keep, dir) = changes();
+    let script = "cd /run/osbuild/tree && mkdir proc dev run && mount --rbind /proc proc && mount --rbind /dev dev && \
+        mount -t tmpfs tmpfs run && ls dev/null proc/self/status";
+    let Some((ended, text)) = run(script, vec![tree(&[], Some(&dir))]) else {
+        return;
+    };
+    assert_eq!(ended, Ended::Exited(0), "{text}");
+}
