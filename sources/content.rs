@@ -1,0 +1,285 @@
+//! Where verified files lie, and how they get there.
+//!
+//! ```text
+//! <store>/sources/org.osbuild.files/
+//!   sha256:0123…            a whole file with that digest; it enters by a rename
+//!   .partial/sha256:0123…   what has come of it so far, locked by whoever downloads it
+//! ```
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+
+use crate::digest::{Checksum, Hasher};
+use crate::pool::Stop;
+
+/// The content type of every source in this crate: plain files named by their checksum.
+const CONTENT_TYPE: &str = "org.osbuild.files";
+
+const PARTIAL: &str = ".partial";
+
+/// The files of a store's source cache.
+#[derive(Debug, Clone)]
+pub(crate) struct Content {
+    dir: PathBuf,
+}
+
+/// A file on its way into the store. Dropped, it stays behind for the next try, unless it is empty.
+pub(crate) struct Partial {
+    path: PathBuf,
+    target: PathBuf,
+    file: File,
+    checksum: Checksum,
+    hasher: Hasher,
+    /// Bytes written so far.
+    len: u64,
+}
+
+impl Content {
+    /// The files below `cache`, the `sources` directory of a store. Nothing is made yet.
+    pub(crate) fn new(cache: &Path) -> Self {
+        Self {
+            dir: cache.join(CONTENT_TYPE),
+        }
+    }
+
+    /// Whether the file is there. It was verified when it came; an empty one is what a crash leaves.
+    pub(crate) fn contains(&self, checksum: &Checksum) -> bool {
+        std::fs::symlink_metadata(self.path(checksum))
+            .is_ok_and(|st| st.is_file() && (st.len() > 0 || checksum.is_of_nothing()))
+    }
+
+    /// Takes up the file, with what an earlier try has left of it. Waits while another process is at it; `None` is
+    /// when that one has brought it.
+    pub(crate) fn partial(&self, checksum: &Checksum, stop: &Stop) -> Result<Option<Partial>, String> {
+        let dir = self.dir.join(PARTIAL);
+        let path = dir.join(checksum.to_string());
+        let failed = |e: io::Error| format!("cannot open {}: {e}", path.display());
+        loop {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(&dir)
+                .map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o644)
+                .custom_flags(OFlags::NOFOLLOW.bits() as i32)
+                .open(&path);
+            let file = match file {
+                // another process has just cleaned up
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(failed)?,
+            };
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    stop.pause(Duration::from_millis(100));
+                    if stop.is_set() {
+                        return Err("interrupted".to_owned());
+                    }
+                    continue;
+                }
+                Err(e) => return Err(failed(e.into())),
+            }
+            // whoever held the lock may have renamed or removed what we opened
+            if !lies_at(&file, &path) {
+                continue;
+            }
+            if self.contains(checksum) {
+                std::fs::remove_file(&path).ok();
+                return Ok(None);
+            }
+            let mut partial = Partial {
+                target: self.path(checksum),
+                file,
+                checksum: checksum.clone(),
+                hasher: checksum.hasher(),
+                len: 0,
+                path: path.clone(),
+            };
+            partial.read_again().map_err(failed)?;
+            return Ok(Some(partial));
+        }
+    }
+
+    /// Removes the directory of unfinished files, if there are none.
+    pub(crate) fn tidy(&self) {
+        std::fs::remove_dir(self.dir.join(PARTIAL)).ok();
+    }
+
+    /// Removes what earlier runs have left unfinished and nobody is at.
+    pub(crate) fn clean(&self) {
+        let dir = self.dir.join(PARTIAL);
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let options = OpenOptions::new()
+                .read(true)
+                .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
+                .open(entry.path());
+            if let Ok(file) = options
+                && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+                && lies_at(&file, &entry.path())
+            {
+                std::fs::remove_file(entry.path()).ok();
+            }
+        }
+        self.tidy();
+    }
+
+    fn path(&self, checksum: &Checksum) -> PathBuf {
+        self.dir.join(checksum.to_string())
+    }
+}
+
+impl Partial {
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(crate) fn checksum(&self) -> &Checksum {
+        &self.checksum
+    }
+
+    /// Appends what has come.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.file.write_all(bytes).map_err(|e| self.cannot_write(e))?;
+        self.hasher.update(bytes);
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Starts from nothing.
+    pub(crate) fn reset(&mut self) -> Result<(), String> {
+        self.len = 0;
+        self.hasher = self.checksum.hasher();
+        self.file
+            .set_len(0)
+            .and_then(|()| self.file.rewind())
+            .map_err(|e| self.cannot_write(e))
+    }
+
+    /// Compares what has come with the checksum; an error is the one found.
+    pub(crate) fn verify(&self) -> Result<(), Checksum> {
+        self.checksum.verify(self.hasher.clone())
+    }
+
+    /// Lets the file into the store, if its checksum is right.
+    pub(crate) fn commit(self) -> Result<(), String> {
+        if let Err(found) = self.verify() {
+            return Err(format!("expected {}, got {found}", self.checksum));
+        }
+        // else a crash could leave the name without the bytes, which would then count as cached
+        self.file.sync_data().map_err(|e| self.cannot_write(e))?;
+        std::fs::rename(&self.path, &self.target)
+            .map_err(|e| format!("cannot write {}: {e}", self.target.display()))
+    }
+
+    fn read_again(&mut self) -> io::Result<()> {
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            match self.file.read(&mut buffer)? {
+                0 => break,
+                n => {
+                    self.hasher.update(&buffer[..n]);
+                    self.len += n as u64;
+                }
+            }
+        }
+        self.file.seek(SeekFrom::Start(self.len)).map(drop)
+    }
+
+    /// The disk is full or broken: the space is given back at once.
+    fn cannot_write(&self, error: io::Error) -> String {
+        self.file.set_len(0).ok();
+        format!("cannot write {}: {error}", self.path.display())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if self.file.metadata().is_ok_and(|st| st.len() == 0) && lies_at(&self.file, &self.path) {
+            std::fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
+/// Whether `path` still names this file.
+fn lies_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABC: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn only_verified_files_enter() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = Content::new(dir.path());
+        let checksum = Checksum::parse(ABC).unwrap();
+        let stop = Stop::default();
+
+        let mut partial = content.partial(&checksum, &stop).unwrap().unwrap();
+        partial.write(b"ab").unwrap();
+        let error = partial.commit().unwrap_err();
+        assert!(
+            error.starts_with(&format!("expected {ABC}, got sha256:fb8e")),
+            "{error}"
+        );
+        assert!(!content.contains(&checksum));
+
+        // what was there is taken up
+        let mut partial = content.partial(&checksum, &stop).unwrap().unwrap();
+        assert_eq!(partial.len(), 2);
+        partial.write(b"c").unwrap();
+        partial.commit().unwrap();
+        assert!(content.contains(&checksum));
+        assert!(content.partial(&checksum, &stop).unwrap().is_none());
+        content.clean();
+        let names: Vec<_> = std::fs::read_dir(dir.path().join(CONTENT_TYPE))
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert_eq!(names, [ABC]);
+    }
+
+    #[test]
+    fn an_empty_file_counts_only_where_nothing_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = Content::new(dir.path());
+        let empty =
+            Checksum::parse("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+                .unwrap();
+        for checksum in [&empty, &Checksum::parse(ABC).unwrap()] {
+            std::fs::create_dir_all(dir.path().join(CONTENT_TYPE)).unwrap();
+            std::fs::write(content.path(checksum), "").unwrap();
+            assert_eq!(content.contains(checksum), *checksum == empty);
+        }
+    }
+
+    #[test]
+    fn what_is_locked_is_not_cleaned() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = Content::new(dir.path());
+        let checksum = Checksum::parse(ABC).unwrap();
+        let stop = Stop::default();
+        let mut partial = content.partial(&checksum, &stop).unwrap().unwrap();
+        partial.write(b"ab").unwrap();
+        content.clean();
+        partial.write(b"c").unwrap();
+        partial.commit().unwrap();
+        assert!(content.contains(&checksum));
+    }
+}

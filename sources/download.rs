@@ -1,0 +1,228 @@
+//! One item: several places it may be had from, several tries, and what has come so far.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::Read;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::attempts::{Attempts, Location};
+use crate::client::{Client, Fault};
+use crate::content::{Content, Partial};
+use crate::digest::Checksum;
+use crate::pool::{Reporter, Stop};
+
+/// The largest list of mirrors that is read.
+const MAX_TEXT: u64 = 16 << 20;
+
+/// A file that comes in more pieces than this is given up.
+const MAX_ROUNDS: u32 = 100;
+
+/// What the downloads of one call share.
+pub(crate) struct Downloads {
+    client: Client,
+    content: Content,
+    stop: Stop,
+    hosts: Mutex<BTreeMap<String, Host>>,
+    /// What makes every further download useless, such as a full disk.
+    broken: Mutex<Option<String>>,
+}
+
+/// What is known of a host.
+enum Host {
+    Reached,
+    /// It was not reached, with the message: nobody else waits for it.
+    Dead(String),
+}
+
+impl Downloads {
+    pub(crate) fn new(client: Client, content: Content, stop: Stop) -> Self {
+        Self {
+            client,
+            content,
+            stop,
+            hosts: Mutex::default(),
+            broken: Mutex::default(),
+        }
+    }
+
+    /// Ends what is under way in all threads.
+    pub(crate) fn shutdown(&self) {
+        self.client.shutdown();
+    }
+
+    /// Brings the file with this checksum into the store, from the first location that gives it whole.
+    pub(crate) fn file(
+        &self,
+        checksum: &Checksum,
+        locations: &[Location],
+        reporter: &Reporter<'_>,
+    ) -> Result<(), String> {
+        if let Some(error) = &*lock(&self.broken) {
+            return Err(format!("{checksum} was not fetched: {error}"));
+        }
+        let partial = self.content.partial(checksum, &self.stop);
+        let Some(mut partial) = partial.map_err(|e| self.local(checksum, e))? else {
+            return Ok(());
+        };
+        // killed just before it was let in
+        let complete = partial.len() > 0 && partial.verify().is_ok();
+        if !complete {
+            let mut best = partial.len();
+            self.rounds(locations, reporter, |location| {
+                let result = self.transfer(location, &mut partial, reporter);
+                let progress = partial.len() > best;
+                best = best.max(partial.len());
+                result.map_err(|fault| (fault, progress))
+            })?;
+        }
+        partial.commit().map_err(|e| self.local(checksum, e))
+    }
+
+    /// Reads a small text, such as a list of mirrors.
+    pub(crate) fn text(&self, location: &Location, reporter: &Reporter<'_>) -> Result<String, String> {
+        let mut bytes = Vec::new();
+        self.rounds(std::slice::from_ref(location), reporter, |location| {
+            bytes.clear();
+            let answer = self.client.get(&location.url, &location.access, 0);
+            let body = answer.map_err(|fault| (fault, false))?.body;
+            let read = body.take(MAX_TEXT).read_to_end(&mut bytes);
+            read.map(drop).map_err(|e| (self.client.broken(e), false))
+        })?;
+        String::from_utf8(bytes).map_err(|_| format!("{} is not a text", location.shown()))
+    }
+
+    /// Tries each location in turn, again and again, until one `try_one` succeeds or none is left. An error of that
+    /// one comes with whether there is more of the item than ever before.
+    fn rounds(
+        &self,
+        locations: &[Location],
+        reporter: &Reporter<'_>,
+        mut try_one: impl FnMut(&Location) -> Result<(), (Fault, bool)>,
+    ) -> Result<(), String> {
+        let limits = &self.client.machine().limits;
+        let mut attempts = Attempts::new(locations);
+        let mut pauses = limits.pauses.iter();
+        for _ in 0..MAX_ROUNDS {
+            let mut any_progress = false;
+            for attempt in attempts.left() {
+                let location = attempt.location;
+                if let Some(error) = self.dead(location) {
+                    attempt.failed(Fault::Final(error), false, limits.unreachable);
+                    continue;
+                }
+                attempt.begins();
+                let (fault, progress) = match try_one(location) {
+                    Ok(()) => return Ok(()),
+                    Err((Fault::Stopped, _)) => return Err("interrupted".into()),
+                    Err((Fault::Local(error), _)) => return Err(self.local(&location.shown(), error)),
+                    Err(other) => other,
+                };
+                if !matches!(fault, Fault::Unreachable(_)) {
+                    lock(&self.hosts).insert(location.host().to_owned(), Host::Reached);
+                }
+                any_progress |= progress;
+                attempt.failed(fault, progress, limits.unreachable);
+            }
+            if any_progress {
+                pauses = limits.pauses.iter();
+            }
+            if attempts.left().next().is_none() {
+                break;
+            }
+            let Some(pause) = pauses.next() else { break };
+            reporter.retry(format!("{}; trying again", attempts.error()));
+            self.stop.pause(*pause);
+            if self.stop.is_set() {
+                return Err("interrupted".into());
+            }
+        }
+        for (location, error) in attempts.unreachable() {
+            let mut hosts = lock(&self.hosts);
+            hosts
+                .entry(location.host().to_owned())
+                .or_insert_with(|| Host::Dead(error.to_owned()));
+        }
+        Err(attempts.error())
+    }
+
+    /// One try at one location, going on from what is there.
+    fn transfer(
+        &self,
+        location: &Location,
+        partial: &mut Partial,
+        reporter: &Reporter<'_>,
+    ) -> Result<(), Fault> {
+        let mut resumed = partial.len() > 0;
+        loop {
+            match self.receive(location, partial, reporter, &mut resumed) {
+                Err(Fault::Range) if resumed => {}
+                Err(fault) => return Err(fault),
+                Ok(()) => match partial.verify() {
+                    Ok(()) => return Ok(()),
+                    Err(_) if resumed => {}
+                    Err(found) => {
+                        partial.reset().map_err(Fault::Local)?;
+                        let wanted = partial.checksum();
+                        return Err(Fault::Final(format!(
+                            "wrong content: expected {wanted}, got {found}"
+                        )));
+                    }
+                },
+            }
+            // what was left of another try does not go with this one
+            partial.reset().map_err(Fault::Local)?;
+            resumed = false;
+        }
+    }
+
+    /// Appends what the location has to what is there; `resumed` is cleared when it starts from nothing instead.
+    fn receive(
+        &self,
+        location: &Location,
+        partial: &mut Partial,
+        reporter: &Reporter<'_>,
+        resumed: &mut bool,
+    ) -> Result<(), Fault> {
+        let answer = self.client.get(&location.url, &location.access, partial.len())?;
+        if answer.start != partial.len() {
+            partial.reset().map_err(Fault::Local)?;
+            *resumed = false;
+        }
+        let mut body = answer.body;
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            if self.stop.is_set() {
+                return Err(Fault::Stopped);
+            }
+            match body.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(n) => {
+                    partial.write(&buffer[..n]).map_err(Fault::Local)?;
+                    reporter.bytes(n as u64);
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.client.broken(e)),
+            }
+        }
+    }
+
+    /// This machine's own trouble ends everything.
+    fn local(&self, what: &dyn Display, error: String) -> String {
+        if self.stop.is_set() {
+            return "interrupted".into();
+        }
+        lock(&self.broken).get_or_insert_with(|| error.clone());
+        format!("cannot fetch {what}: {error}")
+    }
+
+    fn dead(&self, location: &Location) -> Option<String> {
+        match lock(&self.hosts).get(location.host()) {
+            Some(Host::Dead(error)) => Some(error.clone()),
+            _ => None,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
