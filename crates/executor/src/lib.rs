@@ -1,1 +1,39 @@
-//! executor
+//! Runs manifests: fetch the sources, build the pipelines stage by stage, keep every tree, hand out what was asked for.
+//!
+//! ```text
+//! manifest ── which pipelines ── sources ── for each stage: seen before? else box, run, commit ── export
+//! ```
+//!
+//! [`Build`] is one run. It knows no stage: modules come from a [`Library`], sources through [`Fetch`], and what
+//! happens is told to a [`Monitor`].
+
+mod build;
+mod cancel;
+mod documents;
+mod elf;
+mod error;
+mod export;
+mod foreign;
+mod inputs;
+mod library;
+mod monitor;
+mod output;
+mod report;
+mod runner;
+mod saw;
+mod stage;
+
+pub use build::Build;
+pub use cancel::Cancel;
+pub use documents::result_document;
+pub use error::{Error, Result};
+pub use export::Destination;
+pub use library::{Library, ModuleInfo, SourceInfo};
+pub use monitor::{Monitor, StageOutcome};
+pub use report::{Failure, How, PipelineReport, Report, SourceItem, SourceReport, StageReport};
+
+/// Fetches the items of a source into the store; given by the command, which links the sources.
+pub trait Fetch: Sync {
+    /// Fetches what is not there yet. Failures are in the report, item by item.
+    fn fetch(&self, source: &manifest::Source, cache: &std::path::Path, cancel: &Cancel) -> SourceReport;
+}

@@ -260,11 +260,11 @@ fn file_type(fd: RawFd) -> Raw<libc::mode_t> {
 }
 
 fn make_target(source: RawFd, target: &CStr, owner: u32) -> Raw<()> {
-    if file_type(source)? == libc::S_IFDIR {
-        mkdir(target, 0o755, owner)
-    } else {
-        write_file(target, b"", owner)
+    if let Ok(there) = sys::open_path(target) {
+        sys::close(there);
+        return Ok(());
     }
+    if file_type(source)? == libc::S_IFDIR { mkdir(target, 0o755, owner) } else { write_file(target, b"", owner) }
 }
 
 fn attach_clone(source: RawFd, target: &CStr, attributes: u64, idmap: Idmap, userns: RawFd) -> Raw<()> {

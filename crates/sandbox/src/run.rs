@@ -41,6 +41,11 @@ pub struct Killer {
 }
 
 impl Killer {
+    /// Whether both kill the same box.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pidfd, &other.pidfd)
+    }
+
     /// Kills everything in the box. A box that has ended is fine.
     pub fn kill(&self) {
         let _ = pidfd_send_signal(self.pidfd.as_fd(), Signal::KILL);

@@ -1,1 +1,51 @@
-//! store
+//! The store: trees by their content, and which stage made them.
+//!
+//! ```text
+//! <store>/
+//!   objects/<tree digest>/    immutable; moved here whole, by one rename
+//!     layer/                  the tree's difference to its parent, as overlayfs writes it
+//!     parent                  the digest of the object below; not there: `layer` is the whole tree
+//!     index                   all entries of the whole tree, see `tree::index`
+//!     info                    JSON: size on disk, kind of overlay marks, boot id while not known to be on disk
+//!     lock                    shared by those who use the object; its mtime is the last use
+//!   refs/<stage id>           link to ../objects/<tree digest>
+//!   refs/<stage id>.json      what the stage saw, its metadata, log and times
+//!   sources/org.osbuild.files/<algorithm>:<digest>
+//!   logs/<stage id>.log
+//!   tmp/new-*                 being built, locked meanwhile; unlocked ones are collected
+//!   tmp/lock-<stage id>       a stage that is being built
+//!   limit                     the size, in bytes, that was set when the store was made
+//!   cache.info cache.lock CACHEDIR.TAG    as the Python osbuild has them
+//! ```
+//!
+//! What the Python osbuild keeps in the same directory stays as it is: its objects have no `index`, its scratch in `tmp/`
+//! has other names, and while a [`Store`] lives it holds the read lock on `cache.lock`.
+//!
+//! What holds at any moment, whoever is killed: an object is whole or absent; a reference names an object and says what
+//! was seen, or is no reference; the chain of layers below an object is there, since only objects without one above are
+//! evicted.
+
+mod commit;
+mod error;
+mod evict;
+mod info;
+mod limit;
+mod lock;
+mod object;
+mod record;
+mod scratch;
+mod store;
+mod sync;
+
+pub use commit::NewTree;
+pub use error::{Error, Result};
+pub use evict::Evicted;
+pub use lock::StageLock;
+pub use object::Object;
+pub use record::Record;
+pub use scratch::Scratch;
+pub use store::Store;
+pub use tree::index::{Index, Times, TreeDigest};
+
+#[cfg(test)]
+mod tests;

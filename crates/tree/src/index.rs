@@ -1,1 +1,184 @@
-//! index
+//! [`Index`]: the list of a tree's entries, and the digest that stands for its content.
+//!
+//! An index is scanned from a plain directory ([`Index::scan`]), or made from the index below and the upper directory of
+//! an overlay mount ([`Index::merge_layer`]), so that only what changed is read. Both ways to one tree end in one digest.
+
+mod diff;
+mod digest;
+mod format;
+mod hash;
+mod merge;
+mod scan;
+mod squash;
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::{Kind, Result, Tree};
+
+pub use crate::xattr::Attributes;
+pub use diff::{Change, What};
+pub use digest::{ParseDigestError, TreeDigest};
+pub use scan::{Markers, Times};
+pub use squash::squash;
+
+/// What is known of one entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Relative to the tree; empty for the root.
+    pub path: PathBuf,
+    pub kind: Kind,
+    /// The twelve permission bits.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Seconds and nanoseconds since 1970.
+    pub mtime: (i64, u32),
+    /// The time came from the clock of a build without a `source-epoch`: in the digest it counts as 0.
+    pub timeless: bool,
+    /// Of a file its length, else 0.
+    pub size: u64,
+    /// Of a device node: major and minor number.
+    pub rdev: (u32, u32),
+    /// The text of a symbolic link.
+    pub target: Option<PathBuf>,
+    /// Extended attributes sorted by name, without those that overlayfs keeps for itself.
+    pub xattrs: Attributes,
+    /// Of a file the SHA-256 of its content.
+    pub digest: Option<[u8; 32]>,
+    /// Entries of one inode have one number; they are counted in the order of their first paths. `None`: just one name.
+    pub hard_link: Option<u32>,
+}
+
+/// All entries of a tree: parents before children, siblings sorted by bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Index {
+    entries: Vec<Entry>,
+}
+
+impl Index {
+    /// The index of no tree at all: what the first stage builds on.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Scans a whole directory as it shows itself: a plain one or a mounted one, but no layer of an overlay (for the
+    /// lowest layer merge into [`Index::empty`]).
+    ///
+    /// [`Times::Clamp`] sets times on disk, see there. Paths over 4,096 bytes and owners above 65,535 are refused.
+    pub fn scan(tree: &Tree, times: Times) -> Result<Self> {
+        scan::plain(tree, times)
+    }
+
+    /// The index of the tree that overlayfs shows with `upper` on top of the tree of this index.
+    ///
+    /// Whiteouts, opaque and redirected directories count as the kernel takes them; their marks do not enter the index.
+    /// Entries that `upper` does not touch keep what this index says.
+    pub fn merge_layer(&self, upper: &Tree, times: Times) -> Result<Self> {
+        self.merge_layer_with(upper, times, Markers::of_this_process())
+    }
+
+    /// [`Index::merge_layer`] for a mount whose marks are known to be of the one or the other kind.
+    pub fn merge_layer_with(&self, upper: &Tree, times: Times, markers: Markers) -> Result<Self> {
+        merge::merge_layer(self, upper, times, markers)
+    }
+
+    /// The digest of all that the index says, times that do not count left out.
+    pub fn digest(&self) -> TreeDigest {
+        format::digest(&self.entries)
+    }
+
+    /// The entries in order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry `path`, given without a leading slash; no link is followed.
+    pub fn get(&self, path: impl AsRef<Path>) -> Option<&Entry> {
+        let path = path.as_ref();
+        let at = self.entries.binary_search_by(|e| order(&e.path, path)).ok()?;
+        self.entries.get(at)
+    }
+
+    /// The bytes of all files, those with several names counted once.
+    pub fn total_size(&self) -> u64 {
+        let mut last = None;
+        let mut total = 0;
+        for entry in &self.entries {
+            // groups are numbered by their first paths: a number not above the last one was counted
+            match entry.hard_link {
+                Some(group) if last.is_some_and(|last| group <= last) => {}
+                group => {
+                    total += entry.size;
+                    last = group.or(last);
+                }
+            }
+        }
+        total
+    }
+
+    /// What is different in `other`, sorted by path.
+    pub fn diff(&self, other: &Self) -> Vec<Change> {
+        diff::diff(&self.entries, &other.entries)
+    }
+
+    /// Takes entries in their final order, `inodes` telling which share one, and numbers the groups.
+    fn from_parts(mut entries: Vec<Entry>, inodes: &[Option<Inode>]) -> Self {
+        let mut names: HashMap<Inode, u32> = HashMap::new();
+        for inode in inodes.iter().flatten() {
+            *names.entry(*inode).or_default() += 1;
+        }
+        let mut numbers: HashMap<Inode, u32> = HashMap::new();
+        for (entry, inode) in entries.iter_mut().zip(inodes) {
+            entry.hard_link = inode.filter(|i| names.get(i).is_some_and(|n| *n > 1)).map(|i| {
+                let next = numbers.len() as u32;
+                *numbers.entry(i).or_insert(next)
+            });
+        }
+        Self { entries }
+    }
+}
+
+/// What tells inodes apart in one merge: those of the upper directory, and the groups of the index below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Inode {
+    Upper(u64, u64),
+    Lower(u32),
+}
+
+/// The order of paths in an index: a directory directly before what it holds.
+fn order(a: &Path, b: &Path) -> Ordering {
+    let rank = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+    let (a, b) = (a.as_os_str().as_bytes(), b.as_os_str().as_bytes());
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    a.get(same).map(rank).cmp(&b.get(same).map(rank))
+}
+
+/// For each path of an ordered list the place after the last one below it.
+fn ends<'a>(paths: impl Iterator<Item = &'a Path>) -> Vec<usize> {
+    let mut ends: Vec<usize> = Vec::new();
+    let mut open: Vec<(usize, usize)> = Vec::new();
+    for (at, path) in paths.enumerate() {
+        let path = path.as_os_str().as_bytes();
+        let depth = if path.is_empty() {
+            0
+        } else {
+            1 + path.iter().filter(|b| **b == b'/').count()
+        };
+        while let Some((start, _)) = open.pop_if(|(_, d)| *d >= depth) {
+            ends[start] = at;
+        }
+        open.push((at, depth));
+        ends.push(at + 1);
+    }
+    let total = ends.len();
+    for (start, _) in open {
+        ends[start] = total;
+    }
+    ends
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,21 @@
 //! * [`Tree`]: open, read and change files of a tree without ever leaving it, whatever links lie in it.
 //! * [`walk`]: every entry of a tree in one fixed order.
 //! * [`copy`]: a tree into another directory with owners, modes, times, attributes, hard links and holes.
+//! * [`remove_tree`]: a directory with all that strangers put into it, gone.
 //! * [`index`]: the list of a tree's entries, what an overlay layer changes in it, and its digest.
 
+mod chain;
 pub mod copy;
+mod copy_entry;
+mod copy_file;
 mod error;
 pub mod index;
+mod remove;
 mod rooted;
 pub mod walk;
+mod xattr;
 
+pub use copy_entry::copy_entry;
 pub use error::{Error, Result};
+pub use remove::remove_tree;
 pub use rooted::{Kind, Stat, Tree};

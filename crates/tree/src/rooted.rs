@@ -44,6 +44,8 @@ pub struct Stat {
     pub uid: u32,
     pub gid: u32,
     pub size: u64,
+    /// What it takes on disk, in units of 512 bytes.
+    pub blocks: u64,
     /// Seconds and nanoseconds since 1970.
     pub mtime: (i64, u32),
     pub nlink: u64,
@@ -69,6 +71,8 @@ impl Kind {
 }
 
 impl From<fs::Stat> for Stat {
+    // the kernel's fields are narrower on some architectures
+    #[allow(clippy::unnecessary_cast)]
     fn from(st: fs::Stat) -> Self {
         Self {
             kind: Kind::from_raw_mode(st.st_mode),
@@ -76,6 +80,7 @@ impl From<fs::Stat> for Stat {
             uid: st.st_uid,
             gid: st.st_gid,
             size: st.st_size as u64,
+            blocks: st.st_blocks as u64,
             mtime: (st.st_mtime, st.st_mtime_nsec as u32),
             nlink: st.st_nlink as u64,
             dev: st.st_dev,

@@ -1,0 +1,352 @@
+//! One run: sources, then pipelines, each stage from the store or in a box.
+
+use std::fs::File;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use manifest::{Manifest, Pipeline, Stage};
+use sandbox::UserNamespace;
+use serde_json::{Map, Value};
+use store::{Object, Record, Store};
+use tree::index::Times;
+
+use crate::library::{Library, ModuleInfo};
+use crate::report::{Failure, How, PipelineReport, Report, SourceReport, StageReport};
+use crate::stage::Job;
+use crate::{Cancel, Error, Fetch, Monitor, Result, inputs, saw};
+
+/// How many of a failed stage's last lines its failure carries.
+const TAIL: usize = 20;
+
+/// One run of a manifest.
+pub struct Build<'a> {
+    pub manifest: &'a Manifest,
+    pub library: &'a Library,
+    pub store: &'a Store,
+    pub fetch: &'a dyn Fetch,
+    pub monitor: &'a dyn Monitor,
+    pub cancel: &'a Cancel,
+    /// A limit for each stage, in real time.
+    pub stage_timeout: Option<Duration>,
+}
+
+impl std::fmt::Debug for Build<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Build")
+            .field("stage_timeout", &self.stage_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a stage was had.
+enum Had {
+    Object(Object),
+    Failed(Failure),
+}
+
+impl Build<'_> {
+    /// Fetches all sources, then builds the pipelines `wanted` (indices) and what they need.
+    ///
+    /// # Errors
+    /// What is neither a source's nor a stage's failure: those are in the report.
+    pub fn run(&self, wanted: &[usize]) -> Result<Report> {
+        let needed = needed(self.manifest, wanted);
+        let pipelines: Vec<&Pipeline> = needed
+            .iter()
+            .map(|index| &self.manifest.pipelines[*index])
+            .collect();
+        self.monitor.begin(self.manifest.sources.len(), &pipelines);
+        let mut report = Report {
+            pipelines: self.manifest.pipelines.iter().map(PipelineReport::of).collect(),
+            ..Report::default()
+        };
+        let result = self
+            .fetch_all(&mut report)
+            .and_then(|()| self.build_all(&needed, &mut report));
+        self.monitor.finish(result.is_ok() && report.success());
+        result.map(|()| report)
+    }
+
+    fn fetch_all(&self, report: &mut Report) -> Result<()> {
+        let cache = self.store.sources();
+        for source in &self.manifest.sources {
+            self.monitor.source_begin(source);
+            let fetched = self.fetch.fetch(source, &cache, self.cancel);
+            if self.cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            self.monitor.source_finish(source, &fetched);
+            report.failure = report.failure.take().or_else(|| source_failure(&fetched));
+            report.sources.push(fetched);
+        }
+        Ok(())
+    }
+
+    fn build_all(&self, needed: &[usize], report: &mut Report) -> Result<()> {
+        if !report.success() || needed.is_empty() {
+            return Ok(());
+        }
+        let users = UserNamespace::new()?;
+        let mut objects: Vec<Option<Object>> = self.manifest.pipelines.iter().map(|_| None).collect();
+        for index in needed {
+            let pipeline = &self.manifest.pipelines[*index];
+            self.monitor.pipeline_begin(pipeline);
+            let (tree, failure) =
+                self.build(pipeline, &objects, &users, &mut report.pipelines[*index].stages)?;
+            self.monitor.pipeline_finish(pipeline);
+            if failure.is_some() {
+                report.failure = failure;
+                break;
+            }
+            objects[*index] = tree;
+        }
+        for (report, object) in report.pipelines.iter_mut().zip(objects) {
+            report.object = object;
+        }
+        Ok(())
+    }
+
+    /// Builds one pipeline: its finished tree, or why it failed.
+    fn build(
+        &self,
+        pipeline: &Pipeline,
+        objects: &[Option<Object>],
+        users: &UserNamespace,
+        reports: &mut Vec<StageReport>,
+    ) -> Result<(Option<Object>, Option<Failure>)> {
+        let mut tree = self.base(pipeline)?;
+        let mut ran = false;
+        for stage in &pipeline.stages {
+            if self.cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let before = reports.len();
+            match self.stage(pipeline, stage, tree.as_ref(), objects, users, reports)? {
+                Had::Object(object) => tree = Some(object),
+                Had::Failed(failure) => return Ok((None, Some(failure))),
+            }
+            ran |= reports[before..].iter().any(|report| report.ran);
+        }
+        if ran {
+            self.store.sync();
+        }
+        Ok((tree, None))
+    }
+
+    /// The tree that the oldest format's `base` names.
+    fn base(&self, pipeline: &Pipeline) -> Result<Option<Object>> {
+        let Some((stage, id)) = pipeline
+            .stages
+            .first()
+            .and_then(|stage| Some((stage, stage.base.as_ref()?)))
+        else {
+            return Ok(None);
+        };
+        match self.store.lookup(&id.to_string())? {
+            Some((object, _)) => Ok(Some(object)),
+            None => Err(Error::Unbuildable {
+                stage: stage.name.clone(),
+                message: format!(
+                    "the base {id} is not in the store {}",
+                    self.store.path().display()
+                ),
+            }),
+        }
+    }
+
+    fn stage(
+        &self,
+        pipeline: &Pipeline,
+        stage: &Stage,
+        base: Option<&Object>,
+        objects: &[Option<Object>],
+        users: &UserNamespace,
+        reports: &mut Vec<StageReport>,
+    ) -> Result<Had> {
+        let id = stage.id.to_string();
+        let module = self
+            .library
+            .find(stage.kind, &stage.name)
+            .ok_or_else(|| Error::Unbuildable {
+                stage: stage.name.clone(),
+                message: "there is no such module".into(),
+            })?;
+        let build = pipeline
+            .build
+            .and_then(|index| objects.get(index))
+            .and_then(Option::as_ref);
+        let seen = self.saw(pipeline, stage, &module, base, build, objects);
+        // whoever comes second waits here, and then finds what the first one made
+        let lock = self.store.lock_stage(&id)?;
+        let why = match self.store.lookup(&id)? {
+            Some((object, record)) if record.saw == seen => {
+                self.monitor.stage_cached(pipeline, stage);
+                reports.push(StageReport {
+                    metadata: record.metadata,
+                    ..StageReport::cached(stage)
+                });
+                return Ok(Had::Object(object));
+            }
+            Some((_, record)) => saw::difference(&record.saw, &seen),
+            None => "not in the store".to_owned(),
+        };
+        self.monitor.stage_begin(pipeline, stage, &why);
+        let job = Job {
+            stage,
+            module: &module,
+            runner: pipeline.runner.as_deref(),
+            build,
+            objects,
+            store: self.store,
+            users,
+            cancel: self.cancel,
+            timeout: self.stage_timeout,
+        };
+        let (report, had) = self.run_stage(&job, base, seen)?;
+        drop(lock);
+        self.monitor.stage_finish(pipeline, stage, &report);
+        reports.push(report);
+        Ok(had)
+    }
+
+    fn run_stage(&self, job: &Job<'_>, base: Option<&Object>, seen: Value) -> Result<(StageReport, Had)> {
+        let stage = job.stage;
+        let id = stage.id.to_string();
+        let log = self.store.logs().join(format!("{id}.log"));
+        let log_file = File::create(&log).map_err(|e| Error::io("write", &log, e))?;
+        let begun = Instant::now();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs() as i64);
+        let new = self.store.new_tree(base)?;
+        let done = job.run(&new, log_file, &|text| self.monitor.stage_output(stage, text))?;
+        let mut report = StageReport {
+            ran: true,
+            success: done.failure.is_none(),
+            output: done.output,
+            metadata: done.metadata,
+            ..StageReport::cached(stage)
+        };
+        let times = match stage.source_epoch {
+            Some(epoch) => Times::Clamp { since, epoch },
+            None => Times::Zero { since },
+        };
+        let result = match done.failure {
+            Some(how) => Err(how),
+            None => self
+                .store
+                .commit(new, times)
+                .map_err(|e| How::Other(e.to_string())),
+        };
+        report.seconds = begun.elapsed().as_secs_f64();
+        match result {
+            Ok(object) => {
+                let record = Record::new(
+                    seen,
+                    report.metadata.clone(),
+                    report.output.clone(),
+                    report.seconds,
+                );
+                self.store.commit_record(&id, &object, &record)?;
+                Ok((report, Had::Object(object)))
+            }
+            Err(how) => {
+                report.success = false;
+                let lines: Vec<String> = report.output.lines().map(str::to_owned).collect();
+                let failure = Failure::Stage {
+                    name: stage.name.clone(),
+                    id,
+                    path: stage.path.clone(),
+                    how,
+                    seconds: report.seconds,
+                    tail: lines[lines.len().saturating_sub(TAIL)..].to_vec(),
+                    log,
+                };
+                Ok((report, Had::Failed(failure)))
+            }
+        }
+    }
+
+    fn saw(
+        &self,
+        pipeline: &Pipeline,
+        stage: &Stage,
+        module: &ModuleInfo,
+        base: Option<&Object>,
+        build: Option<&Object>,
+        objects: &[Option<Object>],
+    ) -> Value {
+        let digest = |object: &Object| object.digest().to_string();
+        let inputs: Map<String, Value> = stage
+            .inputs
+            .iter()
+            .map(|input| (input.name.clone(), inputs::saw_input(input, objects)))
+            .collect();
+        // a runner matters to foreign modules alone
+        let runner = module.libdir.as_ref().and(pipeline.runner.clone());
+        saw::saw(
+            stage,
+            module,
+            base.map(digest),
+            build.map(digest),
+            &inputs,
+            runner,
+        )
+    }
+}
+
+/// The pipelines to build: those wanted, before each one its build pipeline and those whose trees it reads.
+fn needed(manifest: &Manifest, wanted: &[usize]) -> Vec<usize> {
+    let mut seen = vec![false; manifest.pipelines.len()];
+    let mut order = Vec::new();
+    // a pipeline comes twice: to look at what it needs, then to take its place behind that
+    let mut todo: Vec<(usize, bool)> = wanted.iter().rev().map(|index| (*index, false)).collect();
+    while let Some((index, ready)) = todo.pop() {
+        if ready {
+            order.push(index);
+        } else if !std::mem::replace(&mut seen[index], true) {
+            let pipeline = &manifest.pipelines[index];
+            todo.push((index, true));
+            let inputs = pipeline.stages.iter().flat_map(|stage| &stage.inputs).flat_map(|input| &input.pipelines);
+            let needs: Vec<usize> = pipeline.build.into_iter().chain(inputs.copied()).collect();
+            todo.extend(needs.into_iter().rev().map(|index| (index, false)));
+        }
+    }
+    order
+}
+
+fn source_failure(report: &SourceReport) -> Option<Failure> {
+    let mut failed = report.items.iter().filter(|item| !item.error.is_empty());
+    let first = failed.next()?;
+    Some(Failure::Source {
+        kind: report.kind.clone(),
+        item: first.name.clone(),
+        error: first.error.clone(),
+        others: failed.count(),
+    })
+}
+
+impl PipelineReport {
+    fn of(pipeline: &Pipeline) -> Self {
+        Self {
+            name: pipeline.name.clone(),
+            id: pipeline.id().map(ToString::to_string),
+            ..Self::default()
+        }
+    }
+}
+
+impl StageReport {
+    fn cached(stage: &Stage) -> Self {
+        Self {
+            name: stage.name.clone(),
+            id: stage.id.to_string(),
+            assembler: stage.kind == manifest::ModuleKind::Assembler,
+            ran: false,
+            success: true,
+            output: String::new(),
+            error: None,
+            metadata: None,
+            seconds: 0.0,
+        }
+    }
+}

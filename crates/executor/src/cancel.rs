@@ -1,0 +1,58 @@
+//! Stopping a build from a signal handler's thread.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use sandbox::Killer;
+
+/// Says stop, and kills the boxes that run.
+#[derive(Debug, Default)]
+pub struct Cancel {
+    flag: AtomicBool,
+    boxes: Mutex<Vec<Killer>>,
+}
+
+impl Cancel {
+    /// Stops the build: what runs is killed, nothing new is started.
+    pub fn cancel(&self) {
+        // the flag first: a box that is entered after we have looked sees it
+        self.flag.store(true, Ordering::SeqCst);
+        for killer in self.boxes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            killer.kill();
+        }
+    }
+
+    /// Whether the build is to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.flag.load(Ordering::SeqCst)
+    }
+
+    /// The flag, for those who poll it.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.flag
+    }
+
+    /// Registers a box until the guard is dropped.
+    pub(crate) fn watch(&self, killer: Killer) -> Watch<'_> {
+        self.boxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(killer.clone());
+        if self.is_cancelled() {
+            killer.kill();
+        }
+        Watch { cancel: self, killer }
+    }
+}
+
+pub(crate) struct Watch<'a> {
+    cancel: &'a Cancel,
+    killer: Killer,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let mut boxes = self.cancel.boxes.lock().unwrap_or_else(PoisonError::into_inner);
+        boxes.retain(|killer| !killer.is(&self.killer));
+    }
+}

@@ -1,0 +1,166 @@
+//! Result documents, as callers of the Python osbuild parse them (its version 191).
+
+use manifest::{Manifest, Pipeline, Version};
+use serde_json::{Map, Value, json};
+
+use crate::report::{Failure, PipelineReport, Report, StageReport};
+
+/// The document that `--json` prints.
+pub fn result_document(manifest: &Manifest, report: &Report) -> Value {
+    match manifest.version {
+        Version::One => version_1(manifest, report),
+        Version::Two => version_2(report),
+    }
+}
+
+fn version_2(report: &Report) -> Value {
+    let sources = sources(report);
+    let log = log(report);
+    match &report.failure {
+        None => json!({
+            "type": "result", "success": true, "metadata": metadata(report), "sources": sources, "log": log,
+        }),
+        Some(failure) => json!({
+            "type": "error", "success": false, "error": failure_of(failure, report), "sources": sources, "log": log,
+        }),
+    }
+}
+
+/// The `error` of a failed build.
+pub fn failure_of(failure: &Failure, report: &Report) -> Value {
+    match failure {
+        Failure::Source { kind, error, .. } => json!({
+            "type": "org.osbuild.error.source",
+            "details": {"source": {"type": kind, "output": error}},
+        }),
+        Failure::Stage { name, id, .. } => {
+            let stages = report.pipelines.iter().flat_map(|pipeline| &pipeline.stages);
+            let failed = stages
+                .filter(|stage| !stage.success)
+                .find(|stage| stage.id == *id);
+            let output = failed.map(|stage| stage.output.clone()).unwrap_or_default();
+            let error = failed.and_then(|stage| stage.error.clone());
+            json!({
+                "type": "org.osbuild.error.stage",
+                "details": {"stage": {"id": id, "type": name, "output": output, "error": error}},
+            })
+        }
+    }
+}
+
+/// Per pipeline and stage type what the stages left, later ones over earlier ones.
+fn metadata(report: &Report) -> Value {
+    let mut all = Map::new();
+    for pipeline in &report.pipelines {
+        let mut types: Map<String, Value> = Map::new();
+        for stage in &pipeline.stages {
+            let Some(Value::Object(metadata)) = &stage.metadata else {
+                continue;
+            };
+            let entry = types.entry(&stage.name).or_insert_with(|| json!({}));
+            if let Some(entry) = entry.as_object_mut() {
+                entry.extend(metadata.clone());
+            }
+        }
+        if !types.is_empty() {
+            all.insert(pipeline.name.clone(), Value::Object(types));
+        }
+    }
+    Value::Object(all)
+}
+
+fn sources(report: &Report) -> Value {
+    let success = report.sources.iter().all(crate::SourceReport::success);
+    let mut all = Map::from_iter([("success".to_owned(), success.into())]);
+    for source in &report.sources {
+        let items = source.items.iter().map(|item| {
+            if item.error.is_empty() {
+                json!({"cached": item.cached, "checksum": item.name})
+            } else {
+                json!({"error": item.error})
+            }
+        });
+        all.insert(source.kind.clone(), items.collect());
+    }
+    Value::Object(all)
+}
+
+/// The stages that ran in this build, per pipeline.
+fn log(report: &Report) -> Value {
+    let mut all = Map::new();
+    for pipeline in &report.pipelines {
+        let ran: Vec<Value> = pipeline
+            .stages
+            .iter()
+            .filter(|stage| stage.ran)
+            .map(log_entry)
+            .collect();
+        if !ran.is_empty() {
+            all.insert(pipeline.name.clone(), ran.into());
+        }
+    }
+    Value::Object(all)
+}
+
+fn log_entry(stage: &StageReport) -> Value {
+    let mut entry = json!({"id": stage.id, "type": stage.name, "output": stage.output});
+    if !stage.success {
+        entry["success"] = false.into();
+        if let Some(error) = &stage.error {
+            entry["error"] = error.clone();
+        }
+    }
+    entry
+}
+
+fn version_1(manifest: &Manifest, report: &Report) -> Value {
+    let find = |name: &str| {
+        let pair = manifest.pipelines.iter().zip(&report.pipelines);
+        pair.into_iter().find(|(pipeline, _)| pipeline.name == name)
+    };
+    let mut document = match find("tree") {
+        Some((pipeline, built)) => nested(manifest, report, pipeline, built),
+        None => json!({}),
+    };
+    if let Some((_, assembler)) = find("assembler") {
+        if let Some(stage) = assembler.stages.first() {
+            document["assembler"] = entry_1(stage, assembler.object.is_some());
+        }
+    }
+    document["success"] = report.success().into();
+    document
+}
+
+fn nested(manifest: &Manifest, report: &Report, pipeline: &Pipeline, built: &PipelineReport) -> Value {
+    let success = built.stages.iter().all(|stage| stage.success)
+        && report.sources.iter().all(crate::SourceReport::success);
+    let mut document = json!({"success": success});
+    if let Some(index) = pipeline
+        .build
+        .filter(|index| !manifest.pipelines[*index].stages.is_empty())
+    {
+        document["build"] = nested(
+            manifest,
+            report,
+            &manifest.pipelines[index],
+            &report.pipelines[index],
+        );
+    }
+    let ran: Vec<Value> = built
+        .stages
+        .iter()
+        .filter(|stage| stage.ran)
+        .map(|stage| entry_1(stage, built.object.is_some()))
+        .collect();
+    if !ran.is_empty() {
+        document["stages"] = ran.into();
+    }
+    document
+}
+
+fn entry_1(stage: &StageReport, kept: bool) -> Value {
+    json!({
+        "id": stage.id, "type": stage.name, "success": stage.success, "error": stage.error, "output": stage.output,
+        "metadata": if kept { stage.metadata.clone() } else { None },
+    })
+}

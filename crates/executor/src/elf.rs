@@ -1,0 +1,62 @@
+//! Whether an executable needs a dynamic loader, and the host's loader and libraries for one that does.
+//!
+//! Installed modules are static. One from a plain `cargo build` is not, and a build root need not have the C library it
+//! was linked with: then it runs with the loader and libraries that this very process runs with.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Whether the ELF file at `path` names an interpreter (program header `PT_INTERP`, 64-bit little-endian layout).
+pub(crate) fn is_dynamic(path: &Path) -> bool {
+    const PT_INTERP: u32 = 3;
+    let read = || -> Option<bool> {
+        let file = File::open(path).ok()?;
+        let mut head = [0u8; 64];
+        file.read_exact_at(&mut head, 0).ok()?;
+        if head.get(..4)? != b"\x7fELF" {
+            return Some(false);
+        }
+        let word = |at: usize| Some(u16::from_le_bytes(head.get(at..at + 2)?.try_into().ok()?));
+        let table = u64::from_le_bytes(head.get(32..40)?.try_into().ok()?);
+        let (size, count) = (u64::from(word(54)?), u64::from(word(56)?));
+        for index in 0..count {
+            let mut kind = [0u8; 4];
+            file.read_exact_at(&mut kind, table + index * size).ok()?;
+            if u32::from_le_bytes(kind) == PT_INTERP {
+                return Some(true);
+            }
+        }
+        Some(false)
+    };
+    read().unwrap_or(false)
+}
+
+/// The loader and the shared libraries of this process; the loader first.
+pub(crate) fn own_libraries() -> Vec<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let paths: BTreeSet<&Path> = maps
+        .lines()
+        .filter_map(|line| Some(Path::new(&line[line.find('/')?..])))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().contains(".so"))
+        })
+        .collect();
+    let mut all: Vec<PathBuf> = paths.into_iter().map(Path::to_owned).collect();
+    // the mathematics library is one of those the modules may need and this process does not
+    if let Some(dir) = all.first().and_then(|path| path.parent()) {
+        let extra = ["libm.so.6", "libgcc_s.so.1"].map(|name| dir.join(name));
+        all.extend(extra.into_iter().filter(|path| path.exists()));
+    }
+    all.sort_by_key(|path| !is_loader(path));
+    all.dedup();
+    all
+}
+
+/// Whether this is a dynamic loader.
+pub(crate) fn is_loader(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with("ld-"))
+}

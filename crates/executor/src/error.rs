@@ -1,0 +1,46 @@
+//! What ends a build beside a stage or a source that fails.
+
+use std::path::PathBuf;
+
+/// Why nothing more is done. Failed stages and sources are part of the [`Report`](crate::Report), not errors.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody asked for it.
+    #[error("interrupted")]
+    Cancelled,
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::Error),
+    #[error(transparent)]
+    Tree(#[from] tree::Error),
+    #[error("cannot {operation} {path}: {source}", path = path.display())]
+    Io {
+        operation: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    /// The library of modules is not as it should be.
+    #[error("{message}")]
+    Library { message: String, hint: String },
+    /// An input, or the build root, of a stage cannot be had.
+    #[error("{stage}: {message}")]
+    Unbuildable { stage: String, message: String },
+}
+
+/// The result of executor operations.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub(crate) fn io(
+        operation: &'static str,
+        path: impl Into<PathBuf>,
+        source: impl Into<std::io::Error>,
+    ) -> Self {
+        Self::Io {
+            operation,
+            path: path.into(),
+            source: source.into(),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What happens, told as it happens.
+
+use manifest::{Pipeline, Source, Stage};
+
+use crate::{SourceReport, StageReport};
+
+/// What became of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StageOutcome {
+    Cached,
+    Ran,
+    Failed,
+}
+
+/// Somebody who is told. Every call has an empty default, so that a monitor names what it cares for.
+#[allow(unused_variables)]
+pub trait Monitor: Sync {
+    /// Once, before anything else: how many sources, and which pipelines in which order.
+    fn begin(&self, sources: usize, pipelines: &[&Pipeline]) {}
+    fn source_begin(&self, source: &Source) {}
+    fn source_finish(&self, source: &Source, report: &SourceReport) {}
+    fn pipeline_begin(&self, pipeline: &Pipeline) {}
+    /// A stage was found in the store.
+    fn stage_cached(&self, pipeline: &Pipeline, stage: &Stage) {}
+    /// A stage is about to run; `why` says what made it so.
+    fn stage_begin(&self, pipeline: &Pipeline, stage: &Stage, why: &str) {}
+    /// A piece of what the running stage prints, whole characters.
+    fn stage_output(&self, stage: &Stage, text: &str) {}
+    fn stage_finish(&self, pipeline: &Pipeline, stage: &Stage, report: &StageReport) {}
+    fn pipeline_finish(&self, pipeline: &Pipeline) {}
+    /// Once, after everything else.
+    fn finish(&self, success: bool) {}
+}

@@ -1,0 +1,45 @@
+//! Ctrl-C and SIGTERM: stop, clean up, and say which it was.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use executor::Cancel;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// Listens from its making on.
+#[derive(Debug)]
+pub(crate) struct Interrupt {
+    pub(crate) cancel: Arc<Cancel>,
+    signal: Arc<AtomicI32>,
+}
+
+impl Interrupt {
+    /// Starts the listening thread. The first signal stops the build; the second one ends the process at once.
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        let this = Self {
+            cancel: Arc::default(),
+            signal: Arc::default(),
+        };
+        let (cancel, signal) = (this.cancel.clone(), this.signal.clone());
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        std::thread::spawn(move || {
+            for number in signals.forever() {
+                if signal.swap(number, Ordering::SeqCst) != 0 {
+                    std::process::exit(128 + number);
+                }
+                cancel.cancel();
+            }
+        });
+        Ok(this)
+    }
+
+    /// 128 and the number of the signal that came, SIGINT's where none did.
+    pub(crate) fn exit_code(&self) -> u8 {
+        let signal = match self.signal.load(Ordering::SeqCst) {
+            0 => SIGINT,
+            other => other,
+        };
+        128 + signal as u8
+    }
+}

@@ -1,0 +1,186 @@
+//! A new tree, and how it enters the store.
+
+use std::collections::HashSet;
+use std::fs::{DirBuilder, File};
+use std::io::{BufWriter, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tree::Tree;
+use tree::index::{Index, Markers, Times, TreeDigest, squash};
+
+use crate::info::Info;
+use crate::object::publish;
+use crate::scratch::Scratch;
+use crate::store::Store;
+use crate::{Error, Object, Result};
+
+/// A tree of more layers becomes one plain layer: overlayfs has a limit, and each one makes lookups slower.
+const LAYERS: usize = 60;
+
+/// A tree that is being made: a directory in `tmp/` with `upper` and `work`. Unless it is committed it is removed.
+#[derive(Debug)]
+pub struct NewTree {
+    dir: Scratch,
+    base: Option<Object>,
+}
+
+impl NewTree {
+    /// The directory that holds `upper` and `work`.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The overlay's upper directory: what becomes the layer. Its root has what the base's root has.
+    pub fn upper(&self) -> PathBuf {
+        self.path().join("upper")
+    }
+
+    /// The overlay's work directory.
+    pub fn work(&self) -> PathBuf {
+        self.path().join("work")
+    }
+
+    /// The layers of the base, the topmost first; none without a base.
+    pub fn lower_layers(&self) -> Vec<PathBuf> {
+        self.base.as_ref().map(Object::layers).unwrap_or_default()
+    }
+}
+
+impl Store {
+    /// A place for a new tree, on top of `base` or empty.
+    pub fn new_tree(&self, base: Option<&Object>) -> Result<NewTree> {
+        let new = NewTree {
+            dir: self.scratch("tree")?,
+            base: base.cloned(),
+        };
+        for path in [new.upper(), new.work()] {
+            make_dir(&path)?;
+        }
+        if let Some(top) = new.lower_layers().first() {
+            tree::copy::copy_root(&Tree::open(top)?, &Tree::open(new.upper())?)?;
+        }
+        Ok(new)
+    }
+
+    /// Makes the new tree an object, once nothing has it mounted any more. A tree that is there already is taken
+    /// instead.
+    ///
+    /// # Errors
+    /// The tree holds what no store can hold ([`Index::scan`]), or the disk is full; the store is as it was.
+    pub fn commit(&self, new: NewTree, times: Times) -> Result<Object> {
+        let upper = Tree::open(new.upper())?;
+        let below = match &new.base {
+            Some(base) => self.index_of(base)?,
+            None => Arc::new(Index::empty()),
+        };
+        let index = Arc::new(below.merge_layer(&upper, times)?);
+        let digest = index.digest();
+        if let Some(base) = new.base.as_ref().filter(|base| *base.digest() == digest) {
+            return Ok(base.clone());
+        }
+        let object = match self.object(&digest)? {
+            Some(object) => object,
+            None => self.add(&new, &upper, &index, digest)?,
+        };
+        self.remember(digest, index);
+        Ok(object)
+    }
+
+    fn add(&self, new: &NewTree, upper: &Tree, index: &Index, digest: TreeDigest) -> Result<Object> {
+        let dir = new.path().join("object");
+        make_dir(&dir)?;
+        let layer = dir.join("layer");
+        // an object cannot lie below itself, which could only come from a damaged one that is now replaced
+        let base = new
+            .base
+            .as_ref()
+            .filter(|base| base.chain().len() < LAYERS && !base.chain().contains(&digest));
+        let taken = if base.is_some() || new.base.is_none() {
+            std::fs::rename(new.upper(), &layer).map_err(|e| Error::io("move the layer to", &layer, e))?;
+            disk_usage(upper)?
+        } else {
+            make_dir(&layer)?;
+            let flat = Tree::open(&layer)?;
+            let layers: tree::Result<Vec<Tree>> = std::iter::once(new.upper())
+                .chain(new.lower_layers())
+                .map(Tree::open)
+                .collect();
+            squash(&layers?, &flat, Markers::of_this_process())?;
+            disk_usage(&flat)?
+        };
+        if let Some(base) = base {
+            write(&dir.join("parent"), format!("{}\n", base.digest()).as_bytes())?;
+        }
+        let path = dir.join("index");
+        let file = File::create(&path).map_err(|e| Error::io("write", &path, e))?;
+        let mut out = BufWriter::new(file);
+        index
+            .write_to(&mut out)
+            .and_then(|()| out.flush())
+            .map_err(|e| Error::io("write", &path, e))?;
+        let size = taken + path.metadata().map_or(0, |m| m.len());
+        write(&dir.join("info"), &Info::new(size).to_bytes())?;
+        self.publish(new, &dir, digest, base)
+    }
+
+    /// Moves the finished object to its place. Should one have appeared there meanwhile it is taken, unless it is
+    /// damaged: then it is moved away.
+    fn publish(
+        &self,
+        new: &NewTree,
+        dir: &Path,
+        digest: TreeDigest,
+        base: Option<&Object>,
+    ) -> Result<Object> {
+        let place = self.objects().join(digest.to_string());
+        let mut removed = 0;
+        loop {
+            let error = match publish(dir, place.clone(), digest, base)? {
+                Ok(object) => return Ok(object),
+                Err(error) => error,
+            };
+            if !matches!(
+                error.kind(),
+                ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists
+            ) || removed > 100
+            {
+                return Err(Error::io("move the new object to", place, error));
+            }
+            if let Some(object) = self.object(&digest)? {
+                return Ok(object);
+            }
+            // goes away with the rest of the new tree
+            let _ = std::fs::rename(&place, new.path().join(format!("damaged-{removed}")));
+            removed += 1;
+        }
+    }
+}
+
+/// A directory with mode 0755, whatever the umask says.
+fn make_dir(path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .mode(0o755)
+        .create(path)
+        .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)))
+        .map_err(|e| Error::io("make", path, e))
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+    std::fs::write(path, content).map_err(|e| Error::io("write", path, e))
+}
+
+/// Bytes on disk, files with several names counted once.
+fn disk_usage(tree: &Tree) -> Result<u64> {
+    let mut counted = HashSet::new();
+    let mut blocks = 0;
+    tree::walk::walk(tree, &mut |entry| {
+        let stat = &entry.stat;
+        if stat.nlink < 2 || counted.insert((stat.dev, stat.ino)) {
+            blocks += stat.blocks;
+        }
+        Ok(())
+    })?;
+    Ok(blocks * 512)
+}

@@ -1,0 +1,222 @@
+//! [`Object`]: a tree that is in the store.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use rustix::fs::{FlockOperation, Timestamps, UTIME_NOW};
+use tree::Tree;
+use tree::index::{Index, Times, TreeDigest, What};
+
+use crate::info::Info;
+use crate::lock::{flock, is_at};
+use crate::store::Store;
+use crate::{Error, Result};
+
+/// No chain is longer, unless the store is damaged: commits squash at a tenth of it.
+const LONGEST: usize = 1000;
+/// So many indexes are kept in memory.
+const RECENT: usize = 4;
+
+/// A whole tree in the store, kept there while the value (or a clone of it) lives.
+#[derive(Debug, Clone)]
+pub struct Object(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    digest: TreeDigest,
+    path: PathBuf,
+    /// Digests of the objects whose layers make the tree, the topmost first.
+    chain: Vec<TreeDigest>,
+    layers: Vec<PathBuf>,
+    _lock: File,
+}
+
+impl Object {
+    /// The digest of the tree's content.
+    pub fn digest(&self) -> &TreeDigest {
+        &self.0.digest
+    }
+
+    /// The object's own directory in the store.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The directories that make the tree when overlaid, the topmost first: absolute paths.
+    pub fn layers(&self) -> Vec<PathBuf> {
+        self.0.layers.clone()
+    }
+
+    /// The entries of the whole tree, checked against the digest.
+    pub fn index(&self) -> Result<Index> {
+        read_index(&self.0.path, self.0.digest)
+    }
+
+    /// Whether the layers hold what the index says: all contents are read.
+    pub fn is_intact(&self) -> Result<bool> {
+        is_intact(&self.0.path, self.0.digest, &self.0.layers)
+    }
+
+    pub(crate) fn chain(&self) -> &[TreeDigest] {
+        &self.0.chain
+    }
+
+    fn new(
+        digest: TreeDigest,
+        path: PathBuf,
+        chain: Vec<TreeDigest>,
+        layers: Vec<PathBuf>,
+        lock: File,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            digest,
+            path,
+            chain,
+            layers,
+            _lock: lock,
+        }))
+    }
+}
+
+impl Store {
+    /// The object of that digest; `None` where it, or something below it, is missing or damaged.
+    pub fn object(&self, digest: &TreeDigest) -> Result<Option<Object>> {
+        let path = self.objects().join(digest.to_string());
+        let Some(lock) = use_lock(&path)? else {
+            return Ok(None);
+        };
+        let Some(info) = Info::read(&path) else {
+            return Ok(None);
+        };
+        let Some(chain) = self.chain(digest) else {
+            return Ok(None);
+        };
+        let layer = |digest: &TreeDigest| self.objects().join(digest.to_string()).join("layer");
+        let layers: Vec<PathBuf> = chain.iter().map(layer).collect();
+        if info.is_doubtful() {
+            if !is_intact(&path, *digest, &layers).unwrap_or(false) {
+                return Ok(None);
+            }
+            self.mark_durable(&path, info);
+        }
+        Ok(Some(Object::new(*digest, path, chain, layers, lock)))
+    }
+
+    /// The digests of the objects that make a tree, itself first; `None` when one is missing.
+    fn chain(&self, digest: &TreeDigest) -> Option<Vec<TreeDigest>> {
+        let mut chain = Vec::new();
+        let mut next = Some(*digest);
+        while let Some(digest) = next {
+            let path = self.objects().join(digest.to_string());
+            let whole = path.join("index").is_file() && path.join("layer").is_dir();
+            if !whole || !Info::read(&path)?.is_readable() || chain.len() == LONGEST {
+                return None;
+            }
+            chain.push(digest);
+            next = parent(&path).ok()?;
+        }
+        Some(chain)
+    }
+
+    /// The index of an object, from memory when it was used just now.
+    pub(crate) fn index_of(&self, object: &Object) -> Result<Arc<Index>> {
+        let find = || {
+            let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = recent.iter().find(|(digest, _)| digest == object.digest());
+            found.map(|(_, index)| Arc::clone(index))
+        };
+        if let Some(index) = find() {
+            return Ok(index);
+        }
+        let index = Arc::new(object.index()?);
+        self.remember(*object.digest(), Arc::clone(&index));
+        Ok(index)
+    }
+
+    pub(crate) fn remember(&self, digest: TreeDigest, index: Arc<Index>) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.push_front((digest, index));
+        recent.truncate(RECENT);
+    }
+}
+
+/// The digest of the object below; an error when the file is there and is none.
+pub(crate) fn parent(object: &Path) -> std::result::Result<Option<TreeDigest>, ()> {
+    match std::fs::read_to_string(object.join("parent")) {
+        Ok(text) => text.trim().parse().map(Some).map_err(|_| ()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(_) => Err(()),
+    }
+}
+
+/// Keeps an object from being evicted, and marks it as used now; `None` when it is not there.
+fn use_lock(object: &Path) -> Result<Option<File>> {
+    let path = object.join("lock");
+    loop {
+        let Ok(file) = File::open(&path) else {
+            return Ok(None);
+        };
+        flock(&file, FlockOperation::LockShared, &path)?;
+        if is_at(&file, &path) {
+            let now = rustix::fs::Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_NOW as _,
+            };
+            let times = Timestamps {
+                last_access: now,
+                last_modification: now,
+            };
+            // in another user's store the time of the last use is theirs to keep
+            let _ = rustix::fs::futimens(&file, &times);
+            return Ok(Some(file));
+        }
+    }
+}
+
+/// Locks the not yet published object in `dir`, and keeps the lock when it is moved to its place.
+pub(crate) fn publish(
+    dir: &Path,
+    place: PathBuf,
+    digest: TreeDigest,
+    below: Option<&Object>,
+) -> Result<std::result::Result<Object, std::io::Error>> {
+    let path = dir.join("lock");
+    let lock = File::create(&path).map_err(|e| Error::io("write", &path, e))?;
+    flock(&lock, FlockOperation::LockShared, &path)?;
+    if let Err(e) = std::fs::rename(dir, &place) {
+        return Ok(Err(e));
+    }
+    let mut chain = vec![digest];
+    let mut layers = vec![place.join("layer")];
+    if let Some(below) = below {
+        chain.extend_from_slice(&below.0.chain);
+        layers.extend_from_slice(&below.0.layers);
+    }
+    Ok(Ok(Object::new(digest, place, chain, layers, lock)))
+}
+
+fn read_index(object: &Path, digest: TreeDigest) -> Result<Index> {
+    let path = object.join("index");
+    let damaged = |reason: String| Error::Damaged { digest, reason };
+    let index = File::open(&path)
+        .and_then(Index::read_from)
+        .map_err(|e| damaged(format!("its index: {e}")))?;
+    if index.digest() != digest {
+        return Err(damaged("its index is of another tree".into()));
+    }
+    Ok(index)
+}
+
+/// Reads all layers and compares them with the index; times may differ, what was changed by accident is more than that.
+fn is_intact(object: &Path, digest: TreeDigest, layers: &[PathBuf]) -> Result<bool> {
+    let Ok(index) = read_index(object, digest) else {
+        return Ok(false);
+    };
+    let mut found = Index::empty();
+    for layer in layers.iter().rev() {
+        found = found.merge_layer(&Tree::open(layer)?, Times::Keep)?;
+    }
+    let only_time = |what: &What| matches!(what, What::Changed(aspects) if aspects == &["time"]);
+    Ok(index.diff(&found).iter().all(|change| only_time(&change.what)))
+}

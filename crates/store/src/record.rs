@@ -1,0 +1,96 @@
+//! References: which tree a stage made, and what it saw when it made it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tree::index::TreeDigest;
+
+use crate::store::{Store, check_id, fresh, write_whole};
+use crate::{Error, Object, Result};
+
+/// What is kept of a stage that ran.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Record {
+    /// All that decided its result: a hit needs an equal one.
+    pub saw: Value,
+    /// What it wrote as metadata.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Value>,
+    /// What it printed.
+    pub log: String,
+    /// How long it took.
+    pub seconds: f64,
+    /// Its tree is not evicted: the stage is a checkpoint.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
+}
+
+/// A reference on disk. The digest is in there again, so that a link and a record of two different runs are told apart.
+#[derive(Debug, Serialize, Deserialize)]
+struct OnDisk {
+    version: u32,
+    tree: TreeDigest,
+    #[serde(flatten)]
+    record: Record,
+}
+
+impl Record {
+    /// A record that pins nothing.
+    pub fn new(saw: Value, metadata: Option<Value>, log: String, seconds: f64) -> Self {
+        Self {
+            saw,
+            metadata,
+            log,
+            seconds,
+            pinned: false,
+        }
+    }
+}
+
+impl Store {
+    /// The tree that the stage `id` made, and the record of it. The object stays while the value lives.
+    ///
+    /// A reference or object that is missing, damaged or incomplete is `None`.
+    pub fn lookup(&self, id: &str) -> Result<Option<(Object, Record)>> {
+        let link = self.refs().join(check_id(id)?);
+        let Some((tree, record)) = read(&link) else {
+            return Ok(None);
+        };
+        Ok(self.object(&tree)?.map(|object| (object, record)))
+    }
+
+    /// Publishes that the stage `id` made `object`. Where there was a reference, it is replaced.
+    pub fn commit_record(&self, id: &str, object: &Object, record: &Record) -> Result<()> {
+        let link = self.refs().join(check_id(id)?);
+        let on_disk = OnDisk {
+            version: 1,
+            tree: *object.digest(),
+            record: record.clone(),
+        };
+        let path = json_of(&link);
+        let text = serde_json::to_vec(&on_disk).map_err(|e| Error::io("write", &path, e))?;
+        write_whole(self.desk.path(), &path, &text)?;
+        let draft = fresh(self.desk.path());
+        std::os::unix::fs::symlink(format!("../objects/{}", object.digest()), &draft)
+            .and_then(|()| std::fs::rename(&draft, &link))
+            .map_err(|e| Error::io("write", &link, e))
+    }
+}
+
+/// The `.json` beside a link.
+pub(crate) fn json_of(link: &Path) -> std::path::PathBuf {
+    let mut name = link.as_os_str().to_owned();
+    name.push(".json");
+    name.into()
+}
+
+/// What link and record agree on.
+pub(crate) fn read(link: &Path) -> Option<(TreeDigest, Record)> {
+    let target = std::fs::read_link(link).ok()?;
+    let tree: TreeDigest = target.file_name()?.to_str()?.parse().ok()?;
+    let on_disk: OnDisk = serde_json::from_slice(&std::fs::read(json_of(link)).ok()?).ok()?;
+    (on_disk.version == 1 && on_disk.tree == tree).then_some((tree, on_disk.record))
+}

@@ -1,0 +1,96 @@
+//! Directories in `tmp/` that vanish with whoever made them.
+
+use std::ffi::OsStr;
+use std::fs::{DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::FlockOperation;
+
+use crate::lock::{StageLock, flock, is_at};
+use crate::{Error, Result};
+
+/// What the names of our directories begin with; all else in `tmp/` is not ours.
+const PREFIX: &str = "new-";
+
+/// A directory of one's own on the store's file system. It is removed with the value; should the process die, the next
+/// one that opens the store removes it.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    lock: File,
+}
+
+impl Scratch {
+    pub(crate) fn new(tmp: &Path, name: &str) -> Result<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = tmp.join(format!("{PREFIX}{name}-{}-{number}", std::process::id()));
+            match DirBuilder::new().mode(0o755).create(&path) {
+                Ok(()) => {}
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
+                Err(e) => return Err(Error::io("make", path, e)),
+            }
+            // until it is locked another process may take it for a leftover
+            let Ok(lock) = File::open(&path) else { continue };
+            flock(&lock, FlockOperation::LockExclusive, &path)?;
+            if is_at(&lock, &path) {
+                return Ok(Self { path, lock });
+            }
+        }
+    }
+
+    /// Where it is: an absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // what resists is a leftover, which is tried again when a store is opened
+        let _ = remove(&self.path);
+        let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
+    }
+}
+
+/// Removes a path with all below.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(());
+    };
+    let parent = tree::Tree::open(parent)?;
+    Ok(tree::remove_tree(parent.fd().as_fd(), name)?)
+}
+
+/// Removes what others left: directories of ours, and locks of stages, that nobody holds. What cannot be removed is no failure.
+pub(crate) fn collect(tmp: &Path) {
+    let Ok(list) = std::fs::read_dir(tmp) else { return };
+    for entry in list.flatten() {
+        let path = entry.path();
+        if entry.file_name().as_encoded_bytes().starts_with(b"lock-") {
+            // taken and dropped, which removes it
+            let _ = StageLock::take(&path, false);
+            continue;
+        }
+        if !is_ours(&entry.file_name()) {
+            continue;
+        }
+        let Ok(lock) = File::open(&path) else { continue };
+        if matches!(
+            flock(&lock, FlockOperation::NonBlockingLockExclusive, &path),
+            Ok(Some(()))
+        ) && is_at(&lock, &path)
+        {
+            let _ = remove(&path);
+        }
+    }
+}
+
+fn is_ours(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
+}

@@ -1,0 +1,161 @@
+//! [`Store`]: its directory.
+
+use std::collections::VecDeque;
+use std::fs::{DirBuilder, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tree::index::{Index, TreeDigest};
+
+use crate::lock::{PeerLock, StageLock};
+use crate::scratch::{Scratch, collect};
+use crate::{Error, Result};
+
+/// What tells backup programs to pass the directory over (bford.info/cachedir).
+const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+                            # A store of operating system trees: all of it can be made again.\n";
+
+/// A store that is open: many processes, and threads of one, may have it open at once.
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) path: PathBuf,
+    /// Where files are written before they are moved to their places.
+    pub(crate) desk: Scratch,
+    /// The indexes used last: the stage that follows needs that of the stage before.
+    pub(crate) recent: Mutex<VecDeque<(TreeDigest, Arc<Index>)>>,
+    _peer: PeerLock,
+}
+
+impl Store {
+    /// Opens the store in `dir`, which is made where it is not there, and removes what died builders left.
+    ///
+    /// # Errors
+    /// `dir` is a file, or cannot be written to.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let unwritable = |source: std::io::Error| Error::Unwritable {
+            path: dir.to_owned(),
+            source,
+        };
+        if dir.metadata().is_ok_and(|there| !there.is_dir()) {
+            return Err(Error::NotADirectory(dir.to_owned()));
+        }
+        std::fs::create_dir_all(dir).map_err(|e| match e.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => Error::NotADirectory(dir.to_owned()),
+            _ => unwritable(e),
+        })?;
+        let path = dir.canonicalize().map_err(unwritable)?;
+        // set-id programs of images lie in objects and tmp: of no use to other users of this machine
+        for (name, mode) in [
+            ("objects", 0o700),
+            ("refs", 0o755),
+            ("sources", 0o755),
+            ("sources/org.osbuild.files", 0o755),
+            ("tmp", 0o700),
+            ("logs", 0o755),
+        ] {
+            match DirBuilder::new().mode(mode).create(path.join(name)) {
+                Ok(()) => {}
+                Err(e) if e.kind() == ErrorKind::AlreadyExists && path.join(name).is_dir() => {}
+                Err(e) => return Err(unwritable(e)),
+            }
+        }
+        let unwritable_too = |e: Error| match e {
+            Error::Io { source, .. } => unwritable(source),
+            other => other,
+        };
+        let peer = PeerLock::read(&path.join("cache.lock")).map_err(unwritable_too)?;
+        let tmp = path.join("tmp");
+        let desk = Scratch::new(&tmp, "desk").map_err(unwritable_too)?;
+        collect(&tmp);
+        let tag = path.join("CACHEDIR.TAG");
+        if !tag.exists() {
+            write_whole(desk.path(), &tag, CACHEDIR_TAG.as_bytes())?;
+        }
+        let store = Self {
+            path,
+            desk,
+            recent: Mutex::default(),
+            _peer: peer,
+        };
+        store.set_down_limit()?;
+        Ok(store)
+    }
+
+    /// The store's directory: an absolute path without links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where downloads are kept: `<store>/sources`, with one directory a kind of content.
+    pub fn sources(&self) -> PathBuf {
+        self.path.join("sources")
+    }
+
+    /// Where the logs of stages are kept.
+    pub fn logs(&self) -> PathBuf {
+        self.path.join("logs")
+    }
+
+    /// A directory on the store's file system that vanishes with the value.
+    pub fn scratch(&self, prefix: &str) -> Result<Scratch> {
+        Scratch::new(&self.tmp(), prefix)
+    }
+
+    /// Waits until no other builder has the stage, and keeps others waiting while the value lives.
+    pub fn lock_stage(&self, id: &str) -> Result<StageLock> {
+        let path = self.lock_path(id)?;
+        loop {
+            if let Some(lock) = StageLock::take(&path, true)? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    /// [`Store::lock_stage`] without waiting; `None`: another builder has the stage.
+    pub fn try_lock_stage(&self, id: &str) -> Result<Option<StageLock>> {
+        StageLock::take(&self.lock_path(id)?, false)
+    }
+
+    fn lock_path(&self, id: &str) -> Result<PathBuf> {
+        Ok(self.tmp().join(format!("lock-{}", check_id(id)?)))
+    }
+
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.path.join("tmp")
+    }
+
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.path.join("objects")
+    }
+
+    pub(crate) fn refs(&self) -> PathBuf {
+        self.path.join("refs")
+    }
+}
+
+/// Refuses ids that would not be one plain file name.
+pub(crate) fn check_id(id: &str) -> Result<&str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if id.is_empty() || id.len() > 200 || id.starts_with('.') || !id.chars().all(allowed) {
+        return Err(Error::BadId(id.to_owned()));
+    }
+    Ok(id)
+}
+
+/// A path in `desk` that nobody else uses.
+pub(crate) fn fresh(desk: &Path) -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    desk.join(NUMBER.fetch_add(1, Ordering::Relaxed).to_string())
+}
+
+/// Writes a file so that `path` has all of it or what it had before.
+pub(crate) fn write_whole(desk: &Path, path: &Path, content: &[u8]) -> Result<()> {
+    let draft = fresh(desk);
+    File::create_new(&draft)
+        .and_then(|mut file| file.write_all(content))
+        .and_then(|()| std::fs::rename(&draft, path))
+        .map_err(|e| Error::io("write", path, e))
+}

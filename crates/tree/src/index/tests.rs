@@ -1,0 +1,413 @@
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use super::*;
+use crate::copy::{Options, copy_tree};
+
+/// Runs `work` in a thread with a mount namespace of its own, or says that it was skipped.
+#[allow(unsafe_code)]
+fn with_mounts(work: impl FnOnce() + Send) {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: mounting an overlay needs root");
+        return;
+    }
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            use rustix::mount::{MountPropagationFlags, mount_change};
+            use rustix::thread::{UnshareFlags, unshare_unsafe};
+            // SAFETY: only the mount namespace (and the working directory) of this thread change, no descriptor table
+            unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
+            mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).unwrap();
+            work();
+        });
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+/// A pile of layers in a temporary directory.
+struct Pile {
+    dir: tempfile::TempDir,
+    layers: usize,
+}
+
+impl Pile {
+    fn new() -> Self {
+        let pile = Self {
+            dir: tempfile::Builder::new()
+                .prefix("tree-index-")
+                .tempdir_in("/var/tmp")
+                .unwrap(),
+            layers: 0,
+        };
+        std::fs::create_dir(pile.dir.path().join("merged")).unwrap();
+        pile
+    }
+
+    fn layer(&self, number: usize) -> Tree {
+        Tree::open(self.dir.path().join(format!("l{number}"))).unwrap()
+    }
+
+    /// Topmost first.
+    fn trees(&self) -> Vec<Tree> {
+        (0..self.layers).rev().map(|n| self.layer(n)).collect()
+    }
+
+    /// Adds a layer that `script` fills, in the merged tree, and gives what the mounted tree then is.
+    fn run(&mut self, times: Times, script: &str) -> Index {
+        let path = |name: String| self.dir.path().join(name);
+        let upper = path(format!("l{}", self.layers));
+        std::fs::create_dir(&upper).unwrap();
+        std::fs::set_permissions(&upper, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let merged = path("merged".into());
+        let index;
+        if self.layers == 0 {
+            shell(&upper, script);
+            index = Index::scan(&Tree::open(&upper).unwrap(), times).unwrap();
+        } else {
+            let work = path(format!("w{}", self.layers));
+            std::fs::create_dir(&work).unwrap();
+            let lower: Vec<_> = (0..self.layers)
+                .rev()
+                .map(|n| path(format!("l{n}")).display().to_string())
+                .collect();
+            let options = format!(
+                "lowerdir={},upperdir={},workdir={},redirect_dir=on,metacopy=off,index=off,xino=off",
+                lower.join(":"),
+                upper.display(),
+                work.display()
+            );
+            let options = std::ffi::CString::new(options).unwrap();
+            use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+            mount(
+                "overlay",
+                &merged,
+                "overlay",
+                MountFlags::empty(),
+                options.as_c_str(),
+            )
+            .unwrap();
+            shell(&merged, script);
+            index = Index::scan(&Tree::open(&merged).unwrap(), Times::Keep).unwrap();
+            // a test beside this one that is just starting a program has a copy of our descriptors for a moment
+            while let Err(e) = unmount(&merged, UnmountFlags::empty()) {
+                assert_eq!(e, rustix::io::Errno::BUSY);
+                std::thread::yield_now();
+            }
+        }
+        self.layers += 1;
+        index
+    }
+}
+
+fn shell(dir: &Path, script: &str) {
+    let out = Command::new("sh")
+        .args(["-euc", script])
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+fn assert_same(what: &str, a: &Index, b: &Index) {
+    let changes: Vec<_> = a.diff(b).iter().map(ToString::to_string).collect();
+    assert!(changes.is_empty(), "{what}: {changes:#?}");
+    assert_eq!(a.digest(), b.digest(), "{what}");
+}
+
+const BASE: &str = r#"
+mkdir -p usr/bin usr/lib/x/y usr/share/doc/a etc/d var/empty
+echo one > usr/bin/one; echo two > usr/bin/two; ln usr/bin/two usr/bin/zwei; ln usr/bin/two usr/lib/x/duo
+ln -s ../lib usr/bin/up; ln -s /nowhere etc/dangling
+echo a > usr/share/doc/a/README; echo b > usr/lib/x/y/b; echo conf > etc/conf; echo d > etc/d/file
+chmod 4755 usr/bin/one; chmod 1777 var/empty; chown 7:8 etc/conf
+setcap cap_net_raw+ep usr/bin/one; setfattr -n user.note -v hello etc/d
+mknod usr/lib/null c 1 3; mkfifo usr/lib/pipe; truncate -s 3M usr/lib/sparse
+touch -d @1000000000 usr/bin/two etc/conf usr/lib
+"#;
+
+#[test]
+fn a_merged_layer_is_what_the_mount_shows() {
+    with_mounts(|| {
+        let mut pile = Pile::new();
+        let mut index = pile.run(Times::Keep, BASE);
+        for (number, script) in [
+            "rm etc/conf; rm -r usr/share/doc; mkdir usr/share/doc; echo new > usr/share/doc/new",
+            "mv usr/lib/x usr/lib/z; mv usr/share/doc/new usr/share/; mv usr/lib/z/y etc/y; echo more >> etc/y/b",
+            "mkdir usr/lib/x; mv etc/d usr/lib/x/d; mv usr/lib/z usr/lib/x/z",
+            "rm -r var/empty; echo file > var/empty; rm usr/share/new; mkdir -p usr/share/new/dir; chmod 700 usr",
+            "ln usr/bin/one usr/bin/eins; echo x > usr/lib/x/n; ln usr/lib/x/n m; mv etc .etc; mv usr/bin usr/sbin",
+            "mv usr/lib/x/z/duo usr/; chmod 600 usr/duo; mv .etc etc; setcap cap_chown+ep usr/sbin/two; rm m",
+            "rm var/empty; mkdir var/empty; mv usr/lib usr/lib64; mv usr/lib64/x usr/lib; chown 1:2 .; rm -r usr/lib/d",
+            "setfattr -x user.note etc/y 2>/dev/null || :; setfattr -n trusted.overlay.opaque -v y etc || :",
+        ]
+        .iter()
+        .enumerate()
+        {
+            let shown = pile.run(Times::Keep, script);
+            index = index
+                .merge_layer(&pile.layer(number + 1), Times::Keep)
+                .unwrap();
+            assert_same(script, &index, &shown);
+        }
+        let flat = pile.dir.path().join("flat");
+        std::fs::create_dir(&flat).unwrap();
+        let flat = Tree::open(&flat).unwrap();
+        squash(&pile.trees(), &flat, Markers::Trusted).unwrap();
+        let squashed = Index::empty().merge_layer(&flat, Times::Keep).unwrap();
+        assert_same("squashed", &index, &squashed);
+    });
+}
+
+/// A small stream of numbers, the same each time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+#[test]
+fn hundreds_of_arbitrary_changes_merge_as_the_kernel_merges_them() {
+    with_mounts(|| {
+        for seed in 0..6 {
+            let mut numbers = Numbers(seed);
+            let mut pile = Pile::new();
+            let mut index = pile.run(
+                Times::Keep,
+                "mkdir -p a/b/c d/e f; echo 1 > a/1; echo 2 > a/b/2; ln a/1 d/l",
+            );
+            for layer in 1..8 {
+                let mut script = String::from("set +e\n");
+                for step in 0..40 {
+                    // paths of up to three names out of a few: most steps meet something, many fail, and that is fine
+                    let mut path = || {
+                        let depth = 1 + numbers.below(3);
+                        let names: Vec<_> = (0..depth)
+                            .map(|_| ["a", "b", "c", "d", "e", "a-", "l"][numbers.below(7)])
+                            .collect();
+                        names.join("/")
+                    };
+                    let (p, q) = (path(), path());
+                    let step = match numbers.below(9) {
+                        0 | 1 => format!("mkdir -p {p}"),
+                        2 | 3 => format!("mv -T {p} {q}"),
+                        4 => format!("rm -rf {p}"),
+                        5 => format!("echo {step} > {p}"),
+                        6 => format!("ln {p} {q}"),
+                        7 => format!("chmod {} {p}", ["700", "755", "4711"][numbers.below(3)]),
+                        _ => format!("ln -s {p} {q}"),
+                    };
+                    script.push_str(&step);
+                    script.push_str(" 2>/dev/null\n");
+                }
+                script.push_str("true\n");
+                let shown = pile.run(Times::Keep, &script);
+                index = index.merge_layer(&pile.layer(layer), Times::Keep).unwrap();
+                assert_same(&format!("seed {seed} layer {layer}"), &index, &shown);
+            }
+            let flat = pile.dir.path().join("flat");
+            std::fs::create_dir(&flat).unwrap();
+            let flat = Tree::open(&flat).unwrap();
+            squash(&pile.trees(), &flat, Markers::Trusted).unwrap();
+            let squashed = Index::scan(&flat, Times::Keep).unwrap();
+            assert_same(&format!("seed {seed} squashed"), &index, &squashed);
+        }
+    });
+}
+
+/// One build at the second `now`, over a base of an older one when there is one.
+fn build(now: i64, times: impl Fn(i64) -> Times) -> (TreeDigest, TreeDigest) {
+    let mut pile = Pile::new();
+    pile.run(
+        Times::Keep,
+        &format!("mkdir a b; echo x > a/x; echo old > a/old; touch -d @{now}.5 a/x a b .; touch -d @5 a/old"),
+    );
+    let base = Index::empty().merge_layer(&pile.layer(0), times(now)).unwrap();
+    let later = now + 1000;
+    pile.run(
+        Times::Keep,
+        &format!("chmod 600 a/x; mv a/x b/x; chmod 700 a/old; echo y > a/y; touch -d @{later} a/y a b ."),
+    );
+    let index = base.merge_layer(&pile.layer(1), times(later)).unwrap();
+    (base.digest(), index.digest())
+}
+
+#[test]
+fn builds_at_different_times_have_one_digest() {
+    with_mounts(|| {
+        let now = 4_000_000_000;
+        let zero = |since| Times::Zero { since };
+        let clamp = |since| Times::Clamp { since, epoch: 77 };
+        assert_eq!(build(now, zero), build(now + 5, zero));
+        assert_eq!(build(now, clamp), build(now + 5, clamp));
+        // the base of yesterday, the rest of today: what was moved up from the base still has yesterday's time
+        assert_eq!(
+            build(now, zero),
+            build(now, |since| Times::Zero {
+                since: since.min(now)
+            })
+        );
+    });
+}
+
+#[test]
+fn clamped_times_are_on_disk_and_older_ones_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    shell(
+        dir.path(),
+        "mkdir d; echo x > d/new; ln -s x d/link; echo y > old; touch -d @5.25 old",
+    );
+    let tree = Tree::open(dir.path()).unwrap();
+    let index = Index::scan(
+        &tree,
+        Times::Clamp {
+            since: 1_000_000,
+            epoch: 99,
+        },
+    )
+    .unwrap();
+    for path in ["", "d", "d/new", "d/link"] {
+        assert_eq!(tree.stat(path).unwrap().unwrap().mtime, (99, 0), "{path}");
+        assert_eq!(index.get(path).unwrap().mtime, (99, 0), "{path}");
+    }
+    assert_eq!(index.get("old").unwrap().mtime, (5, 250_000_000));
+}
+
+#[test]
+fn zeroed_times_are_kept_in_the_index_and_absent_from_the_digest() {
+    let dir = tempfile::tempdir().unwrap();
+    shell(dir.path(), "echo x > f; touch -d @3000000000 f .");
+    let tree = Tree::open(dir.path()).unwrap();
+    let scan = || Index::scan(&tree, Times::Zero { since: 2_999_999_999 }).unwrap();
+    let first = scan();
+    assert_eq!(first.get("f").unwrap().mtime, (3_000_000_000, 0));
+    tree.set_mtime("f", 3_000_000_500, 1).unwrap();
+    assert_eq!(scan().digest(), first.digest());
+    tree.set_mtime("f", 5, 0).unwrap();
+    assert_ne!(scan().digest(), first.digest());
+}
+
+#[test]
+fn an_index_reads_back_and_damage_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    shell(
+        dir.path(),
+        "mkdir d; echo x > d/f; ln d/f g; ln -s t l; setfattr -n user.k -v v d/f; touch -d @-5 g; mkfifo p",
+    );
+    let tree = Tree::open(dir.path()).unwrap();
+    let index = Index::scan(&tree, Times::Zero { since: 0 }).unwrap();
+    let mut bytes = Vec::new();
+    index.write_to(&mut bytes).unwrap();
+    assert_eq!(Index::read_from(bytes.as_slice()).unwrap(), index);
+    for length in 0..bytes.len() {
+        assert!(Index::read_from(&bytes[..length]).is_err(), "{length}");
+    }
+    assert_eq!(index.get("d/f").unwrap().hard_link, Some(0));
+    assert_eq!(index.total_size(), 2);
+    let text = index.digest().to_string();
+    assert_eq!(text.parse::<TreeDigest>().unwrap(), index.digest());
+}
+
+#[test]
+fn owners_and_paths_that_nothing_can_hold_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = Tree::open(dir.path()).unwrap();
+    let long = ["x".repeat(255), "y".repeat(200)].join("/");
+    let mut at = tree.subtree("").unwrap();
+    for _ in 0..9 {
+        at.mkdir_all(&long).unwrap();
+        at = at.subtree(&long).unwrap();
+    }
+    let error = Index::scan(&tree, Times::Keep).unwrap_err().to_string();
+    assert!(error.contains("is too long"), "{error}");
+    crate::remove_tree(tree.fd(), "x".repeat(255).as_ref()).unwrap();
+    if rustix::process::geteuid().is_root() {
+        tree.write("file", "").unwrap();
+        tree.chown("file", Some(65536), None).unwrap();
+        let error = Index::scan(&tree, Times::Keep).unwrap_err().to_string();
+        assert!(error.starts_with("/file: belongs to 65536"), "{error}");
+    }
+}
+
+#[test]
+fn paths_sort_a_directory_directly_before_what_it_holds() {
+    let mut paths = ["a-", "a", "a/b", "", "a/b/c", "a.b", "a/-"].map(PathBuf::from);
+    paths.sort_by(|a, b| order(a, b));
+    assert_eq!(
+        paths,
+        ["", "a", "a/-", "a/b", "a/b/c", "a-", "a.b"].map(PathBuf::from)
+    );
+    let ends = ends(paths.iter().map(PathBuf::as_path));
+    assert_eq!(ends, [7, 5, 3, 5, 5, 6, 7]);
+}
+
+#[test]
+fn a_copy_has_the_digest_of_its_source() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: owners, devices and capabilities need root");
+        return;
+    }
+    let dir = tempfile::Builder::new().tempdir_in("/var/tmp").unwrap();
+    shell(dir.path(), "mkdir from to");
+    shell(&dir.path().join("from"), BASE);
+    let tree = |name| Tree::open(dir.path().join(name)).unwrap();
+    copy_tree(&tree("from"), &tree("to"), &Options::default()).unwrap();
+    let scan = |name| Index::scan(&tree(name), Times::Keep).unwrap();
+    assert_same("copy", &scan("from"), &scan("to"));
+}
+
+#[test]
+fn a_first_layer_with_a_whiteout_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    shell(
+        dir.path(),
+        "mkdir d; mknod d/gone c 0 0 2>/dev/null || echo skipped",
+    );
+    let tree = Tree::open(dir.path()).unwrap();
+    if tree.exists("d/gone") {
+        let error = Index::empty()
+            .merge_layer(&tree, Times::Keep)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("/d/gone: is the device 0:0"), "{error}");
+    }
+}
+
+/// How long things take on a tree of the size of a server: `cargo test -p tree --release -- --ignored --nocapture speed`.
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    let tree = Tree::open("/usr").unwrap();
+    let mut at = std::time::Instant::now();
+    let mut lap = |what: &str| {
+        println!("{what}: {:?}", at.elapsed());
+        at = std::time::Instant::now();
+    };
+    let index = Index::scan(&tree, Times::Keep).unwrap();
+    lap(&format!(
+        "scan of {} entries, {} bytes",
+        index.entries().len(),
+        index.total_size()
+    ));
+    index.digest();
+    lap("digest");
+    let mut bytes = Vec::new();
+    index.write_to(&mut bytes).unwrap();
+    lap(&format!("write {} bytes", bytes.len()));
+    Index::read_from(bytes.as_slice()).unwrap();
+    lap("read");
+    let small = tempfile::tempdir().unwrap();
+    shell(small.path(), "mkdir -p bin; echo x > bin/zzz");
+    lap("(shell)");
+    index
+        .merge_layer(&Tree::open(small.path()).unwrap(), Times::Keep)
+        .unwrap();
+    lap("merge of a small layer");
+}
