@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use manifest::{Manifest, Pipeline, Stage};
 use sandbox::UserNamespace;
 use serde_json::{Map, Value};
-use store::{Object, Record, Store};
+use store::{Object, Record, StageLock, Store};
 use tree::index::Times;
 
 use crate::library::{Library, ModuleInfo};
@@ -16,6 +16,9 @@ use crate::{Cancel, Error, Fetch, Monitor, Result, inputs, saw};
 
 /// How many of a failed stage's last lines its failure carries.
 const TAIL: usize = 20;
+
+/// How often a stage that another process builds is asked for. A lock that blocks could not be interrupted.
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// One run of a manifest.
 pub struct Build<'a> {
@@ -176,7 +179,7 @@ impl Build<'_> {
             .and_then(Option::as_ref);
         let seen = self.saw(pipeline, stage, &module, base, build, objects);
         // whoever comes second waits here, and then finds what the first one made
-        let lock = self.store.lock_stage(&id)?;
+        let lock = self.lock(&id)?;
         let why = match self.store.lookup(&id)? {
             Some((object, record)) if record.saw == seen => {
                 self.monitor.stage_cached(pipeline, stage);
@@ -206,6 +209,19 @@ impl Build<'_> {
         self.monitor.stage_finish(pipeline, stage, &report);
         reports.push(report);
         Ok(had)
+    }
+
+    /// The lock of a stage, waited for as long as nobody interrupts.
+    fn lock(&self, id: &str) -> Result<StageLock> {
+        loop {
+            if let Some(lock) = self.store.try_lock_stage(id)? {
+                return Ok(lock);
+            }
+            if self.cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            std::thread::sleep(LOCK_POLL);
+        }
     }
 
     fn run_stage(&self, job: &Job<'_>, base: Option<&Object>, seen: Value) -> Result<(StageReport, Had)> {
@@ -306,7 +322,11 @@ fn needed(manifest: &Manifest, wanted: &[usize]) -> Vec<usize> {
         } else if !std::mem::replace(&mut seen[index], true) {
             let pipeline = &manifest.pipelines[index];
             todo.push((index, true));
-            let inputs = pipeline.stages.iter().flat_map(|stage| &stage.inputs).flat_map(|input| &input.pipelines);
+            let inputs = pipeline
+                .stages
+                .iter()
+                .flat_map(|stage| &stage.inputs)
+                .flat_map(|input| &input.pipelines);
             let needs: Vec<usize> = pipeline.build.into_iter().chain(inputs.copied()).collect();
             todo.extend(needs.into_iter().rev().map(|index| (index, false)));
         }

@@ -122,10 +122,10 @@ fn version_1(manifest: &Manifest, report: &Report) -> Value {
         Some((pipeline, built)) => nested(manifest, report, pipeline, built),
         None => json!({}),
     };
-    if let Some((_, assembler)) = find("assembler") {
-        if let Some(stage) = assembler.stages.first() {
-            document["assembler"] = entry_1(stage, assembler.object.is_some());
-        }
+    if let Some((_, assembler)) = find("assembler")
+        && let Some(stage) = assembler.stages.first()
+    {
+        document["assembler"] = entry_1(stage, assembler.object.is_some());
     }
     document["success"] = report.success().into();
     document

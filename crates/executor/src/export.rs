@@ -14,6 +14,8 @@ pub struct Destination {
     pub dir: PathBuf,
     /// Whether files keep their owners; without it they belong to whoever runs us.
     pub ownership: bool,
+    /// Whether the directory itself gets owner, mode and time of the tree's root.
+    pub root: bool,
 }
 
 impl Destination {
@@ -44,6 +46,7 @@ impl Destination {
         let to = Tree::open(&self.dir)?;
         let options = Options {
             ownership: self.ownership,
+            root: self.root,
             ..Options::default()
         };
         copy_tree(&from, &to, &options)?;

@@ -36,6 +36,7 @@ fn object_to_draft4(map: &mut Map<String, Value>) {
     if let Some(value) = map.remove("const") {
         map.insert("enum".into(), Value::Array(vec![value]));
     }
+    remove_null(map);
     for (exclusive, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
         if map.get(exclusive).is_some_and(Value::is_number) {
             let value = map
@@ -59,6 +60,36 @@ fn object_to_draft4(map: &mut Map<String, Value>) {
             _ if value.is_object() || value.is_array() => to_draft4(value),
             "items" | "not" if value.is_boolean() => to_draft4(value),
             _ => {}
+        }
+    }
+}
+
+/// An `Option` is an option that may be left out: no option may be null.
+fn remove_null(map: &mut Map<String, Value>) {
+    let null = serde_json::json!({"type": "null"});
+    if map.get("default").is_some_and(Value::is_null) {
+        map.remove("default");
+    }
+    if let Some(Value::Array(values)) = map.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
+    if let Some(Value::Array(types)) = map.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [name] = &types[..] {
+            let name = name.clone();
+            map.insert("type".into(), name);
+        }
+    }
+    if let Some(Value::Array(schemas)) = map.get_mut("anyOf")
+        && schemas.contains(&null)
+    {
+        schemas.retain(|schema| *schema != null);
+        if schemas.len() == 1 {
+            let only = schemas.remove(0);
+            map.remove("anyOf");
+            for (key, value) in only.as_object().into_iter().flatten() {
+                map.entry(key.clone()).or_insert_with(|| value.clone());
+            }
         }
     }
 }
@@ -94,6 +125,11 @@ mod tests {
         assert_eq!(schema["required"], serde_json::json!(["name"]));
         assert_eq!(schema["properties"]["name"]["description"], "The name.");
         assert_eq!(schema["properties"]["extra"]["pattern"], "^x");
+        assert_eq!(schema["properties"]["size"]["type"], "integer");
+        assert_eq!(
+            schema["properties"]["kind"],
+            serde_json::json!({"enum": ["one", "two"], "type": "string"})
+        );
         assert!(!schema.to_string().contains("\"const\""), "{schema}");
     }
 }

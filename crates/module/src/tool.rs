@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -69,12 +69,29 @@ impl Tool {
         self.finish(Stdio::inherit()).map(drop)
     }
 
+    /// Runs the command to its end and returns its exit code: 128 + n where signal n killed it.
+    pub fn status(self) -> Result<i32> {
+        let (_, output) = self.spawn(Stdio::inherit())?;
+        let signal = || 128 + output.status.signal().unwrap_or_default();
+        Ok(output.status.code().unwrap_or_else(signal))
+    }
+
     /// Runs the command and returns what it printed on stdout.
     pub fn output(self) -> Result<Vec<u8>> {
         self.finish(Stdio::piped())
     }
 
-    fn finish(mut self, stdout: Stdio) -> Result<Vec<u8>> {
+    fn finish(self, stdout: Stdio) -> Result<Vec<u8>> {
+        let (line, output) = self.spawn(stdout)?;
+        match (output.status.code(), output.status.signal()) {
+            (Some(0), _) => Ok(output.stdout),
+            (Some(code), _) => bail!("`{line}` failed with exit code {code}"),
+            (None, signal) => bail!("`{line}` was killed by signal {}", signal.unwrap_or_default()),
+        }
+    }
+
+    /// Runs the command to its end; returns it as a line, for messages, and how it ended.
+    fn spawn(mut self, stdout: Stdio) -> Result<(String, Output)> {
         let name = self.command.get_program().to_owned();
         let words: Vec<OsString> = self.command.get_args().map(OsStr::to_owned).collect();
         let line = std::iter::once(&name)
@@ -104,10 +121,6 @@ impl Tool {
             }
             child.wait_with_output()
         })?;
-        match (output.status.code(), output.status.signal()) {
-            (Some(0), _) => Ok(output.stdout),
-            (Some(code), _) => bail!("`{line}` failed with exit code {code}"),
-            (None, signal) => bail!("`{line}` was killed by signal {}", signal.unwrap_or_default()),
-        }
+        Ok((line, output))
     }
 }

@@ -1,7 +1,7 @@
 //! From the options to the exit code.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use executor::{Build, Destination, Error, Library, Report, result_document};
@@ -14,8 +14,14 @@ use crate::signals::Interrupt;
 use crate::view::View;
 use crate::{fail, print};
 
-/// A tree to hand out: the index of its pipeline, and where it goes.
-type Export = (usize, PathBuf);
+/// A tree to hand out.
+struct Export {
+    /// The index of its pipeline.
+    pipeline: usize,
+    dir: PathBuf,
+    /// Whether the directory is the caller's own, which keeps its mode and owner.
+    own: bool,
+}
 
 /// Runs osbuild.
 pub(crate) fn run(options: &Options) -> ExitCode {
@@ -38,8 +44,8 @@ fn try_run(options: &Options) -> Result<(), u8> {
         Library::open(&options.libdir, fetcher::known()).map_err(|e| error(options, &interrupt, &e))?;
     let manifest = load(options, &name, &text, &library)?;
     let exports = exports(options, &manifest)?;
-    for (_, dir) in &exports {
-        Destination::prepare(dir).map_err(|e| error(options, &interrupt, &e))?;
+    for export in &exports {
+        Destination::prepare(&export.dir).map_err(|e| error(options, &interrupt, &e))?;
     }
     let store = Store::open(&options.store).map_err(|e| error(options, &interrupt, &e.into()))?;
 
@@ -57,7 +63,7 @@ fn try_run(options: &Options) -> Result<(), u8> {
         cancel: &interrupt.cancel,
         stage_timeout: options.timeout(),
     };
-    let wanted: Vec<usize> = exports.iter().map(|(index, _)| *index).collect();
+    let wanted: Vec<usize> = exports.iter().map(|export| export.pipeline).collect();
     let report = build.run(&wanted).map_err(|e| error(options, &interrupt, &e))?;
     if report.success() {
         export(&exports, &report).map_err(|e| error(options, &interrupt, &e))?;
@@ -101,7 +107,16 @@ fn exports(options: &Options, manifest: &Manifest) -> Result<Vec<Export>, u8> {
             Version::Two => None,
         };
         let result = result.or_else(|| manifest.pipelines.len().checked_sub(1));
-        return Ok(result.zip(options.output.clone()).into_iter().collect());
+        let export = |(pipeline, dir)| Export {
+            pipeline,
+            dir,
+            own: true,
+        };
+        return Ok(result
+            .zip(options.output.clone())
+            .map(export)
+            .into_iter()
+            .collect());
     }
     let find = |wanted: &str| {
         let by_name = manifest
@@ -136,24 +151,39 @@ fn exports(options: &Options, manifest: &Manifest) -> Result<Vec<Export>, u8> {
         print::stdout("Need --output-directory for --export\n");
         return Err(fail::FAILED);
     };
-    let mut all: Vec<Export> = options
-        .export
-        .iter()
-        .filter_map(|name| Some((find(name)?, dir.join(name))))
-        .collect();
-    all.dedup();
+    let mut all: Vec<Export> = Vec::new();
+    for name in &options.export {
+        // a name is joined to the directory: it must not lead out of it
+        if !Path::new(name)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)))
+        {
+            print::error(
+                &format!("export {name} would leave {}", dir.display()),
+                Some("rename the pipeline"),
+            );
+            return Err(fail::FAILED);
+        }
+        let export = find(name).map(|pipeline| Export {
+            pipeline,
+            dir: dir.join(name),
+            own: false,
+        });
+        all.extend(export.filter(|export| all.iter().all(|other| other.dir != export.dir)));
+    }
     Ok(all)
 }
 
 fn export(exports: &[Export], report: &Report) -> Result<(), Error> {
     let ownership =
         std::env::var_os("OSBUILD_EXPORT_FORCE_NO_PRESERVE_OWNER").is_none_or(|value| value != "1");
-    for (index, dir) in exports {
-        Destination {
-            dir: dir.clone(),
+    for export in exports {
+        let destination = Destination {
+            dir: export.dir.clone(),
             ownership,
-        }
-        .export(report.pipelines[*index].object.as_ref())?;
+            root: !export.own,
+        };
+        destination.export(report.pipelines[export.pipeline].object.as_ref())?;
     }
     Ok(())
 }

@@ -14,14 +14,14 @@ impl Store {
     pub fn sync(&self) {
         let _ = self.evict();
         let objects = self.objects();
-        let Ok(scratch) = self.scratch("sync") else { return };
+        let desk = self.desk.path().to_owned();
         // nobody waits for the thread: when the process ends before it, the marks stay
         let _ = std::thread::Builder::new().name("sync".into()).spawn(move || {
             let marked = marked(&objects);
             let Ok(dir) = File::open(&objects) else { return };
             if rustix::fs::syncfs(&dir).is_ok() {
                 for (name, info) in marked {
-                    clear_mark(scratch.path(), &objects.join(name), info);
+                    clear_mark(&desk, &objects.join(name), info);
                 }
             }
         });

@@ -157,7 +157,6 @@ fn what_is_incomplete_is_a_miss_and_is_replaced() {
         "rm index",
         "rm info",
         "echo x > parent",
-        "rm lock",
         "echo { > info",
     ] {
         shell(base().path(), damage);
