@@ -1,0 +1,83 @@
+//! xfs and btrfs file systems, filled from a tree by their own tools where these can do that without a mount.
+
+use tree::Tree;
+use uuid::Uuid;
+
+use crate::{Error, Result, SparseFile, tool};
+
+/// A file system whose tool fills a whole image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Xfs,
+    Btrfs,
+}
+
+impl Kind {
+    fn tool(self) -> &'static str {
+        match self {
+            Self::Xfs => "mkfs.xfs",
+            Self::Btrfs => "mkfs.btrfs",
+        }
+    }
+
+    /// The first version that takes a directory with owners, attributes and hard links.
+    fn first_version(self) -> (u32, u32) {
+        match self {
+            Self::Xfs => (6, 17),
+            Self::Btrfs => (6, 12),
+        }
+    }
+}
+
+/// Makes a file system over the whole `image` and fills it with `tree`.
+///
+/// A tool that is too old for that is an [`Error::Tool`] that says which version is needed.
+pub fn write(image: &SparseFile, tree: &Tree, kind: Kind, uuid: Uuid, epoch: Option<i64>) -> Result<()> {
+    let tool = kind.tool();
+    let text = tool::run(tool::command(tool).arg(if kind == Kind::Xfs { "-V" } else { "--version" }))?;
+    let needed = kind.first_version();
+    if version(&text).is_none_or(|version| version < needed) {
+        return Err(Error::Tool {
+            tool: tool.into(),
+            how: format!(
+                "of this build root cannot fill a file system from a directory: it must have version {}.{} or later, \
+                 or the file system be ext4",
+                needed.0, needed.1
+            ),
+        });
+    }
+    let mut command = tool::command(tool);
+    command.env("SOURCE_DATE_EPOCH", epoch.unwrap_or(0).to_string());
+    match kind {
+        Kind::Xfs => command
+            .env("DETERMINISTIC_SEED", "1")
+            .args(["-q", "-f", "-m", &format!("uuid={uuid}"), "-p"])
+            .arg(tree.path()),
+        Kind::Btrfs => command
+            .args(["-q", "-f", "-U", &uuid.to_string(), "--rootdir"])
+            .arg(tree.path()),
+    };
+    tool::run(command.arg(image.path())).map(drop)
+}
+
+/// Major and minor number of the first version in a text such as `mkfs.xfs version 6.1.0` or `… btrfs-progs v6.2`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    text.split_whitespace().find_map(|word| {
+        let mut numbers = word.trim_start_matches('v').split('.');
+        let major = numbers.next()?.parse().ok()?;
+        Some((major, numbers.next()?.parse().ok()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn versions_are_found() {
+        assert_eq!(super::version("mkfs.xfs version 6.1.0\n"), Some((6, 1)));
+        assert_eq!(
+            super::version("mkfs.btrfs, part of btrfs-progs v6.17.1\n"),
+            Some((6, 17))
+        );
+        assert_eq!(super::version("nothing"), None);
+    }
+}

@@ -1,0 +1,260 @@
+//! QEMU's disk format, written in one pass from a sparse disk: no empty cluster, each other one compressed or as it is.
+//!
+//! ```text
+//! header | first-level table | clusters, in the disk's order | second-level tables | reference counts
+//! ```
+//!
+//! Compression runs on all cores; the result does not depend on how many there are.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use flate2::{Compress, FlushCompress, Status};
+
+use crate::qcow2_tables::{CLUSTER, Tables};
+use crate::{Error, Result, SparseFile, compress};
+
+/// Clusters a thread reads and compresses at a time.
+const BATCH: usize = 16;
+const ZSTD_LEVEL: i32 = 3;
+/// The format demands it: readers have a window of 4 KiB only.
+const WINDOW_BITS: u8 = 12;
+
+/// How clusters are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// Raw deflate: every reader knows it.
+    #[default]
+    Zlib,
+    /// Better and faster; QEMU 5.1 and later.
+    Zstd,
+    None,
+}
+
+/// How the file is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    pub compression: Compression,
+    /// The format before QEMU 1.1 (`compat=0.10`); it knows no zstd.
+    pub version_2: bool,
+    /// 0: as many as there are cores.
+    pub threads: usize,
+}
+
+/// A cluster as it goes into the file.
+enum Stored {
+    Zeros,
+    Compressed(Vec<u8>),
+    Plain(Vec<u8>),
+}
+
+/// Writes `disk` into the empty file `output`.
+pub fn write(disk: &SparseFile, output: &File, options: &Options) -> Result<()> {
+    if options.version_2 && options.compression == Compression::Zstd {
+        return Err(Error::unsuitable("qcow2 version 2 knows no zstd: take zlib"));
+    }
+    let clusters = clusters_with_data(disk)?;
+    let batches: Vec<_> = clusters.chunks(BATCH).collect();
+    let threads = match options.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        given => given,
+    };
+    let mut tables = Tables::new(disk.size());
+    compress::in_order(
+        batches.len(),
+        threads,
+        || Packer::new(options.compression),
+        |packer, batch| {
+            let read = |number: &u64| packer.pack(disk, *number).map(|stored| (*number, stored));
+            batches[batch].iter().map(read).collect::<Result<Vec<_>>>()
+        },
+        |batch| {
+            for (number, stored) in batch {
+                let (at, bytes) = match stored {
+                    Stored::Zeros => continue,
+                    Stored::Compressed(bytes) => (tables.put_compressed(number, bytes.len() as u64), bytes),
+                    Stored::Plain(bytes) => (tables.put_plain(number), bytes),
+                };
+                put(output, &bytes, at)?;
+            }
+            Ok(())
+        },
+    )?;
+    let (placed, length) = tables.finish(options);
+    output
+        .set_len(length)
+        .map_err(Error::io("write the qcow2 file"))?;
+    placed.iter().try_for_each(|(at, bytes)| put(output, bytes, *at))
+}
+
+fn put(output: &File, bytes: &[u8], at: u64) -> Result<()> {
+    output
+        .write_all_at(bytes, at)
+        .map_err(Error::io("write the qcow2 file"))
+}
+
+/// The numbers of the clusters that are not wholly in a hole, ascending.
+fn clusters_with_data(disk: &SparseFile) -> Result<Vec<u64>> {
+    let mut clusters: Vec<u64> = Vec::new();
+    for range in disk.data()? {
+        let next = clusters.last().map_or(0, |last| last + 1);
+        clusters.extend((range.start / CLUSTER).max(next)..range.end.div_ceil(CLUSTER));
+    }
+    Ok(clusters)
+}
+
+/// A thread's compressor with its buffers.
+struct Packer {
+    engine: Engine,
+    output: Vec<u8>,
+}
+
+enum Engine {
+    Zlib(Box<Compress>),
+    Zstd(Box<zstd::bulk::Compressor<'static>>),
+    None,
+}
+
+impl Packer {
+    fn new(compression: Compression) -> Result<Self> {
+        let engine = match compression {
+            Compression::Zlib => Engine::Zlib(Box::new(Compress::new_with_window_bits(
+                flate2::Compression::default(),
+                false,
+                WINDOW_BITS,
+            ))),
+            Compression::Zstd => Engine::Zstd(Box::new(
+                zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(Error::io("start the compressor"))?,
+            )),
+            Compression::None => Engine::None,
+        };
+        Ok(Self {
+            engine,
+            // a result that is not smaller is of no use
+            output: vec![0; CLUSTER as usize - 1],
+        })
+    }
+
+    fn pack(&mut self, disk: &SparseFile, number: u64) -> Result<Stored> {
+        let mut bytes = vec![0; CLUSTER as usize];
+        disk.read(&mut bytes, number * CLUSTER)?;
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Ok(Stored::Zeros);
+        }
+        let length = match &mut self.engine {
+            Engine::None => None,
+            Engine::Zlib(engine) => {
+                engine.reset();
+                match engine.compress(&bytes, &mut self.output, FlushCompress::Finish) {
+                    Ok(Status::StreamEnd) => Some(engine.total_out() as usize),
+                    _ => None,
+                }
+            }
+            Engine::Zstd(engine) => engine.compress_to_buffer(&bytes, &mut self.output[..]).ok(),
+        };
+        Ok(match length {
+            Some(length) => Stored::Compressed(self.output[..length].to_vec()),
+            None => Stored::Plain(bytes),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::process::Command;
+
+    /// Numbers that look random and are always the same.
+    fn noise(seed: u64) -> impl FnMut() -> u64 {
+        let mut state = seed | 1;
+        move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        }
+    }
+
+    /// A disk of holes, text, noise and zeros at odd places; its size is no multiple of a cluster.
+    fn disk(dir: &Path, seed: u64) -> SparseFile {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(dir.join("disk.raw"))
+            .unwrap();
+        let size = (700 << 20) + 512 * 77;
+        let disk = SparseFile::new(file, size).unwrap();
+        let mut next = noise(seed);
+        for _ in 0..120 {
+            let length = (next() % 300_000) as usize;
+            let at = next() % (size - length as u64);
+            let bytes: Vec<u8> = match next() % 3 {
+                0 => (0..length).map(|_| next() as u8).collect(),
+                1 => (0..length)
+                    .map(|i| b"some text "[i % 10] + (i / 5000) as u8)
+                    .collect(),
+                _ => vec![0; length],
+            };
+            disk.write(&bytes, at).unwrap();
+        }
+        disk.write(b"end", size - 3).unwrap();
+        disk
+    }
+
+    fn qemu_img(args: &[&str]) {
+        let output = Command::new("qemu-img").args(args).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {text}");
+        assert!(!text.contains("leaked"), "{text}");
+    }
+
+    #[test]
+    fn qemu_reads_back_what_was_written() {
+        if Command::new("qemu-img").arg("--version").output().is_err() {
+            return println!("skipped: qemu-img is not installed");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let raw = dir.path().join("disk.raw");
+        let raw = raw.to_str().unwrap();
+        for (seed, compression, version_2) in [
+            (1, Compression::Zlib, false),
+            (2, Compression::Zstd, false),
+            (3, Compression::None, false),
+            (4, Compression::Zlib, true),
+        ] {
+            let disk = disk(dir.path(), seed);
+            let mut files = Vec::new();
+            for threads in [1, 3] {
+                let path = dir.path().join(format!("{threads}.qcow2"));
+                let options = Options {
+                    compression,
+                    version_2,
+                    threads,
+                };
+                write(&disk, &File::create(&path).unwrap(), &options).unwrap();
+                let path = path.to_str().unwrap();
+                qemu_img(&["check", "-f", "qcow2", path]);
+                qemu_img(&["compare", "-f", "raw", "-F", "qcow2", raw, path]);
+                files.push(std::fs::read(path).unwrap());
+            }
+            assert!(
+                files[0] == files[1],
+                "{compression:?} depends on the number of threads"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_disk_is_a_file_of_tables() {
+        let disk = SparseFile::new(tempfile::tempfile().unwrap(), 10 << 30).unwrap();
+        let output = tempfile::NamedTempFile::new().unwrap();
+        write(&disk, output.as_file(), &Options::default()).unwrap();
+        assert_eq!(output.as_file().metadata().unwrap().len(), 4 * CLUSTER);
+        if Command::new("qemu-img").arg("--version").output().is_ok() {
+            qemu_img(&["check", "-f", "qcow2", output.path().to_str().unwrap()]);
+        }
+    }
+}
