@@ -1,11 +1,11 @@
 //! From the options to the exit code.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use executor::{Build, Destination, Error, Library, Report, result_document};
-use manifest::{Manifest, Version, validation_document, validation_text};
+use manifest::{Manifest, Problem, Version, python_text, validation_document, validation_text};
 use store::Store;
 
 use crate::cli::Options;
@@ -82,18 +82,25 @@ fn read(path: &Path) -> std::io::Result<String> {
 }
 
 fn load(options: &Options, name: &str, text: &str, library: &Library) -> Result<Manifest, u8> {
-    let loaded = manifest::parse(text)
-        .map_err(|e| vec![fail::syntax(&e)])
-        .and_then(|value| manifest::load(&value, Some(library)));
-    loaded.map_err(|problems| {
+    let refuse = |problems: &[Problem], tell: &dyn Fn()| {
         if options.json {
-            print::stdout(&format!("{}\n", validation_document(&problems)));
+            print::stdout(&format!("{}\n", python_text(&validation_document(problems))));
         } else {
-            print::stdout(&validation_text(name, &problems));
-            fail::problems(name, text, &problems);
+            // a terminal shows both streams: there ours is enough
+            if !std::io::stdout().is_terminal() {
+                print::stdout(&validation_text(name, problems));
+            }
+            tell();
         }
         fail::INVALID
-    })
+    };
+    let value = manifest::parse(text).map_err(|error| {
+        refuse(&[fail::syntax(&error)], &|| {
+            print::error(&format!("{name}: {error}"), None)
+        })
+    })?;
+    manifest::load(&value, Some(library))
+        .map_err(|problems| refuse(&problems, &|| fail::problems(name, text, &problems)))
 }
 
 /// What goes where: `--export` as asked for, or with `--output` alone the result itself.
@@ -197,10 +204,7 @@ fn finish(
 ) -> Result<(), u8> {
     view.close(manifest, report);
     if options.json {
-        print::stdout(&format!(
-            "{}\n",
-            manifest::python_text(&result_document(manifest, report))
-        ));
+        print::stdout(&format!("{}\n", python_text(&result_document(manifest, report))));
     }
     match &report.failure {
         None => Ok(()),
@@ -221,7 +225,10 @@ fn error(options: &Options, interrupt: &Interrupt, error: &Error) -> u8 {
         return interrupt.exit_code();
     }
     if options.json {
-        print::stdout(&format!("{}\n", fail::fatal_document(&error.to_string())));
+        print::stdout(&format!(
+            "{}\n",
+            python_text(&fail::fatal_document(&error.to_string()))
+        ));
     } else {
         fail::fatal(error);
     }
@@ -230,7 +237,7 @@ fn error(options: &Options, interrupt: &Interrupt, error: &Error) -> u8 {
 
 fn fatal(options: &Options, message: &str) -> u8 {
     if options.json {
-        print::stdout(&format!("{}\n", fail::fatal_document(message)));
+        print::stdout(&format!("{}\n", python_text(&fail::fatal_document(message))));
     } else {
         print::error(message, None);
     }

@@ -55,7 +55,7 @@ impl Error {
     pub fn is_full(&self) -> bool {
         let source = match self {
             Self::Io { source, .. } | Self::Unwritable { source, .. } => source,
-            Self::Tree(tree::Error::Io { source, .. }) => source,
+            Self::Tree(tree::Error::Io { cause, .. }) => cause,
             _ => return false,
         };
         matches!(

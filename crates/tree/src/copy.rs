@@ -199,9 +199,7 @@ pub(crate) fn make(entry: &Entry<'_>, dir: BorrowedFd<'_>) -> Result<()> {
                 .map_err(|e| Error::errno("create", path, e))?
                 .into();
             copy_file(&entry.open()?.into(), &to).map_err(|e| match e {
-                Error::Io {
-                    operation, source, ..
-                } => Error::io(operation, path, source),
+                Error::Io { operation, cause, .. } => Error::io(operation, path, cause),
                 other => other,
             })
         }

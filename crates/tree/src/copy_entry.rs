@@ -28,11 +28,23 @@ pub fn copy_entry(from: &Tree, from_path: &Path, to: &Tree, to_path: &Path) -> R
     };
     let room = make_room(to, to_path)?;
     let result = (|| {
-        let room_dir = to.open_at(&room, rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY, 0)?;
+        let room_dir = to.open_at(
+            &room,
+            rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY,
+            0,
+        )?;
         let options = Options::default();
         make(&source, room_dir.as_fd())?;
         let attributes = attributes_of(&source, &options)?;
-        apply(room_dir.as_fd(), &name, to_path, &stat, &attributes, &options, false)?;
+        apply(
+            room_dir.as_fd(),
+            &name,
+            to_path,
+            &stat,
+            &attributes,
+            &options,
+            false,
+        )?;
         to.rename(room.join(&name), to_path)
     })();
     let cleaned = to.remove_all(&room);

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kernel refused; `path` is relative to the tree.
-    #[error("cannot {operation} /{path}: {source}", path = path.display())]
+    #[error("cannot {operation} /{path}: {cause}", path = path.display())]
     Io {
         operation: &'static str,
         path: PathBuf,
-        source: std::io::Error,
+        // not called `source`: the text above has it already, and a chain of causes would say it twice
+        cause: std::io::Error,
     },
     /// The entry is there but of a kind or shape that the operation cannot take.
     #[error("/{path}: {reason}", path = path.display())]
@@ -27,18 +28,18 @@ impl Error {
     }
 
     /// An [`Error::Io`].
-    pub fn io(operation: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
+    pub fn io(operation: &'static str, path: impl AsRef<Path>, cause: std::io::Error) -> Self {
         let path = path.as_ref();
         let path = path.strip_prefix("/").unwrap_or(path).to_owned();
         Self::Io {
             operation,
             path,
-            source,
+            cause,
         }
     }
 
     /// Whether the path, or a directory on the way, is not there.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+        matches!(self, Self::Io { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound)
     }
 }

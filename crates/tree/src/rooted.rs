@@ -212,7 +212,7 @@ impl Tree {
                 fs::fstat(&fd).map_err(|e| Error::errno("stat", path, e))?.into(),
             )),
             Err(e) if e.is_not_found() => Ok(None),
-            Err(Error::Io { source, .. }) if source.raw_os_error() == Some(Errno::NOTDIR.raw_os_error()) => {
+            Err(Error::Io { cause, .. }) if cause.raw_os_error() == Some(Errno::NOTDIR.raw_os_error()) => {
                 Ok(None)
             }
             Err(e) => Err(e),
