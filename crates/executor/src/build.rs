@@ -1,9 +1,11 @@
 //! One run: sources, then pipelines, each stage from the store or in a box.
 
+use std::collections::BTreeSet;
 use std::fs::File;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use manifest::{Manifest, Pipeline, Stage};
+use manifest::{Manifest, ModuleKind, Pipeline, Source, Stage};
 use sandbox::UserNamespace;
 use serde_json::{Map, Value};
 use store::{Object, Record, StageLock, Store};
@@ -12,7 +14,7 @@ use tree::index::Times;
 use crate::library::{Library, ModuleInfo};
 use crate::report::{Failure, How, PipelineReport, Report, SourceReport, StageReport};
 use crate::stage::Job;
-use crate::{Cancel, Error, Fetch, Monitor, Result, inputs, saw};
+use crate::{Cancel, Error, Fetch, Monitor, Result, inputs, plan, saw, services};
 
 /// How many of a failed stage's last lines its failure carries.
 const TAIL: usize = 20;
@@ -30,6 +32,10 @@ pub struct Build<'a> {
     pub cancel: &'a Cancel,
     /// A limit for each stage, in real time.
     pub stage_timeout: Option<Duration>,
+    /// The ids of stages whose trees are kept whatever the store's limit.
+    pub checkpoints: &'a BTreeSet<String>,
+    /// The stage, by name or id, before which a shell is opened in its box; `*`: before each one.
+    pub debug_break: Option<&'a str>,
 }
 
 impl std::fmt::Debug for Build<'_> {
@@ -44,6 +50,8 @@ impl std::fmt::Debug for Build<'_> {
 enum Had {
     Object(Object),
     Failed(Failure),
+    /// Not at all: the tree below is damaged, and has to be made again first.
+    DamagedBase,
 }
 
 impl Build<'_> {
@@ -55,6 +63,7 @@ impl Build<'_> {
         let needed = needed(self.manifest, wanted);
         let pipelines: Vec<&Pipeline> = needed
             .iter()
+            .filter(|index| !self.is_twin(&needed, **index))
             .map(|index| &self.manifest.pipelines[*index])
             .collect();
         self.monitor.begin(self.manifest.sources.len(), &pipelines);
@@ -69,11 +78,18 @@ impl Build<'_> {
         result.map(|()| report)
     }
 
+    /// Whether one with the same id comes before it: that one is built, this one is then found.
+    fn is_twin(&self, needed: &[usize], index: usize) -> bool {
+        let id = |index: usize| self.manifest.pipelines[index].id();
+        let before = needed.iter().take_while(|other| **other != index);
+        id(index).is_some() && before.into_iter().any(|other| id(*other) == id(index))
+    }
+
     fn fetch_all(&self, report: &mut Report) -> Result<()> {
         let cache = self.store.sources();
         for source in &self.manifest.sources {
             self.monitor.source_begin(source);
-            let fetched = self.fetch.fetch(source, &cache, self.cancel);
+            let fetched = self.fetch_one(source, &cache)?;
             if self.cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
@@ -84,6 +100,17 @@ impl Build<'_> {
         Ok(())
     }
 
+    /// Fetches with the source of a library directory if there is one, else with ours.
+    fn fetch_one(&self, source: &Source, cache: &Path) -> Result<SourceReport> {
+        match self.library.foreign(ModuleKind::Source, &source.kind) {
+            Some(module) => {
+                let tell = |text: &str| self.monitor.service_output(text);
+                services::source::fetch(&module, source, cache, self.cancel, &tell)
+            }
+            None => Ok(self.fetch.fetch(source, cache, self.cancel)),
+        }
+    }
+
     fn build_all(&self, needed: &[usize], report: &mut Report) -> Result<()> {
         if !report.success() || needed.is_empty() {
             return Ok(());
@@ -92,10 +119,15 @@ impl Build<'_> {
         let mut objects: Vec<Option<Object>> = self.manifest.pipelines.iter().map(|_| None).collect();
         for index in needed {
             let pipeline = &self.manifest.pipelines[*index];
-            self.monitor.pipeline_begin(pipeline);
+            let twin = self.is_twin(needed, *index);
+            if !twin {
+                self.monitor.pipeline_begin(pipeline);
+            }
             let (tree, failure) =
                 self.build(pipeline, &objects, &users, &mut report.pipelines[*index].stages)?;
-            self.monitor.pipeline_finish(pipeline);
+            if !twin {
+                self.monitor.pipeline_finish(pipeline);
+            }
             if failure.is_some() {
                 report.failure = failure;
                 break;
@@ -117,15 +149,24 @@ impl Build<'_> {
         reports: &mut Vec<StageReport>,
     ) -> Result<(Option<Object>, Option<Failure>)> {
         let mut tree = self.base(pipeline)?;
-        let mut ran = false;
-        for stage in &pipeline.stages {
+        let (mut ran, mut next) = (false, 0);
+        while let Some(stage) = pipeline.stages.get(next) {
             if self.cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
             let before = reports.len();
             match self.stage(pipeline, stage, tree.as_ref(), objects, users, reports)? {
-                Had::Object(object) => tree = Some(object),
+                Had::Object(object) => {
+                    tree = Some(object);
+                    next += 1;
+                }
                 Had::Failed(failure) => return Ok((None, Some(failure))),
+                Had::DamagedBase => {
+                    tree = self.base(pipeline)?;
+                    next = 0;
+                    reports.retain(|report| report.ran);
+                    continue;
+                }
             }
             ran |= reports[before..].iter().any(|report| report.ran);
         }
@@ -168,7 +209,7 @@ impl Build<'_> {
         let id = stage.id.to_string();
         let module = self
             .library
-            .find(stage.kind, &stage.name)
+            .stage_module(stage)?
             .ok_or_else(|| Error::Unbuildable {
                 stage: stage.name.clone(),
                 message: "there is no such module".into(),
@@ -177,11 +218,19 @@ impl Build<'_> {
             .build
             .and_then(|index| objects.get(index))
             .and_then(Option::as_ref);
-        let seen = self.saw(pipeline, stage, &module, base, build, objects);
+        let seen = saw_of(pipeline, stage, &module, base, build, objects);
         // whoever comes second waits here, and then finds what the first one made
         let lock = self.lock(&id)?;
+        let breaks = self
+            .debug_break
+            .is_some_and(|at| at == "*" || at == stage.name || at == id);
         let why = match self.store.lookup(&id)? {
-            Some((object, record)) if record.saw == seen => {
+            _ if breaks => "it was asked to stop here".to_owned(),
+            Some((object, mut record)) if record.saw == seen => {
+                if self.checkpoints.contains(&id) && !record.pinned {
+                    record.pinned = true;
+                    self.store.commit_record(&id, &object, &record)?;
+                }
                 self.monitor.stage_cached(pipeline, stage);
                 reports.push(StageReport {
                     metadata: record.metadata,
@@ -192,7 +241,13 @@ impl Build<'_> {
             Some((_, record)) => saw::difference(&record.saw, &seen),
             None => "not in the store".to_owned(),
         };
+        if let Some(base) = base
+            && !self.store.is_usable(base)?
+        {
+            return Ok(Had::DamagedBase);
+        }
         self.monitor.stage_begin(pipeline, stage, &why);
+        let host = UserNamespace::of_host();
         let job = Job {
             stage,
             module: &module,
@@ -200,11 +255,13 @@ impl Build<'_> {
             build,
             objects,
             store: self.store,
-            users,
+            users: if needs_host(stage, &module) { &host } else { users },
             cancel: self.cancel,
             timeout: self.stage_timeout,
+            services: &services::Modules::find(self.library, stage)?,
+            tell_service: &|text| self.monitor.service_output(text),
         };
-        let (report, had) = self.run_stage(&job, base, seen)?;
+        let (report, had) = self.run_stage(&job, base, seen, breaks)?;
         drop(lock);
         self.monitor.stage_finish(pipeline, stage, &report);
         reports.push(report);
@@ -224,7 +281,14 @@ impl Build<'_> {
         }
     }
 
-    fn run_stage(&self, job: &Job<'_>, base: Option<&Object>, seen: Value) -> Result<(StageReport, Had)> {
+    /// Runs a stage, after a shell where it `breaks`.
+    fn run_stage(
+        &self,
+        job: &Job<'_>,
+        base: Option<&Object>,
+        seen: Value,
+        breaks: bool,
+    ) -> Result<(StageReport, Had)> {
         let stage = job.stage;
         let id = stage.id.to_string();
         let log = self.store.logs().join(format!("{id}.log"));
@@ -234,12 +298,16 @@ impl Build<'_> {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |now| now.as_secs() as i64);
         let new = self.store.new_tree(base)?;
+        if breaks {
+            job.shell(&new)?;
+        }
         let done = job.run(&new, log_file, &|text| self.monitor.stage_output(stage, text))?;
         let mut report = StageReport {
             ran: true,
             success: done.failure.is_none(),
             output: done.output,
             metadata: done.metadata,
+            error: done.error,
             ..StageReport::cached(stage)
         };
         let times = match stage.source_epoch {
@@ -256,13 +324,18 @@ impl Build<'_> {
         report.seconds = begun.elapsed().as_secs_f64();
         match result {
             Ok(object) => {
-                let record = Record::new(
-                    seen,
-                    report.metadata.clone(),
-                    report.output.clone(),
-                    report.seconds,
-                );
-                self.store.commit_record(&id, &object, &record)?;
+                // what was done in a shell is in the tree, and nobody knows what
+                if !breaks {
+                    let mut record = Record::new(
+                        seen,
+                        report.metadata.clone(),
+                        report.output.clone(),
+                        report.seconds,
+                    );
+                    record.about = plan::about(stage);
+                    record.pinned = self.checkpoints.contains(&id);
+                    self.store.commit_record(&id, &object, &record)?;
+                }
                 Ok((report, Had::Object(object)))
             }
             Err(how) => {
@@ -281,37 +354,44 @@ impl Build<'_> {
             }
         }
     }
+}
 
-    fn saw(
-        &self,
-        pipeline: &Pipeline,
-        stage: &Stage,
-        module: &ModuleInfo,
-        base: Option<&Object>,
-        build: Option<&Object>,
-        objects: &[Option<Object>],
-    ) -> Value {
-        let digest = |object: &Object| object.digest().to_string();
-        let inputs: Map<String, Value> = stage
-            .inputs
-            .iter()
-            .map(|input| (input.name.clone(), inputs::saw_input(input, objects)))
-            .collect();
-        // a runner matters to foreign modules alone
-        let runner = module.libdir.as_ref().and(pipeline.runner.clone());
-        saw::saw(
-            stage,
-            module,
-            base.map(digest),
-            build.map(digest),
-            &inputs,
-            runner,
-        )
-    }
+/// Whether a foreign module needs the host's root: to mount a device that it asks for, or for what file system makers
+/// ask of the kernel on a bare device. As the Python osbuild has it for all; here for no more than these.
+fn needs_host(stage: &Stage, module: &ModuleInfo) -> bool {
+    module.libdir.is_some()
+        && (module.takes_devices || (!stage.devices.is_empty() && stage.mounts.is_empty()))
+}
+
+/// What a stage of `pipeline` sees on the tree `base`.
+pub(crate) fn saw_of(
+    pipeline: &Pipeline,
+    stage: &Stage,
+    module: &ModuleInfo,
+    base: Option<&Object>,
+    build: Option<&Object>,
+    objects: &[Option<Object>],
+) -> Value {
+    let digest = |object: &Object| object.digest().to_string();
+    let inputs: Map<String, Value> = stage
+        .inputs
+        .iter()
+        .map(|input| (input.name.clone(), inputs::saw_input(input, objects)))
+        .collect();
+    // a runner matters to foreign modules alone
+    let runner = module.libdir.as_ref().and(pipeline.runner.clone());
+    saw::saw(
+        stage,
+        module,
+        base.map(digest),
+        build.map(digest),
+        &inputs,
+        runner,
+    )
 }
 
 /// The pipelines to build: those wanted, before each one its build pipeline and those whose trees it reads.
-fn needed(manifest: &Manifest, wanted: &[usize]) -> Vec<usize> {
+pub(crate) fn needed(manifest: &Manifest, wanted: &[usize]) -> Vec<usize> {
     let mut seen = vec![false; manifest.pipelines.len()];
     let mut order = Vec::new();
     // a pipeline comes twice: to look at what it needs, then to take its place behind that
@@ -356,7 +436,7 @@ impl PipelineReport {
 }
 
 impl StageReport {
-    fn cached(stage: &Stage) -> Self {
+    pub(crate) fn cached(stage: &Stage) -> Self {
         Self {
             name: stage.name.clone(),
             id: stage.id.to_string(),

@@ -2,7 +2,9 @@
 
 use manifest::{Manifest, Pipeline, Version};
 use serde_json::{Map, Value, json};
+use store::Store;
 
+use crate::Result;
 use crate::report::{Failure, PipelineReport, Report, StageReport};
 
 /// The document that `--json` prints.
@@ -11,6 +13,35 @@ pub fn result_document(manifest: &Manifest, report: &Report) -> Value {
         Version::One => version_1(manifest, report),
         Version::Two => version_2(report),
     }
+}
+
+/// Adds, to a build that went well, what the store knows of the stages of pipelines that were not wanted: the document
+/// of format 2 has the metadata of every pipeline whose tree is there.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn recall(manifest: &Manifest, store: &Store, report: &mut Report) -> Result<()> {
+    if manifest.version == Version::One || !report.success() {
+        return Ok(());
+    }
+    for (pipeline, built) in manifest.pipelines.iter().zip(&mut report.pipelines) {
+        let Some(id) = pipeline.id().filter(|_| built.stages.is_empty()) else {
+            continue;
+        };
+        if store.lookup(&id.to_string())?.is_none() {
+            continue;
+        }
+        for stage in &pipeline.stages {
+            let known = store.lookup(&stage.id.to_string())?;
+            if let Some(metadata) = known.and_then(|(_, record)| record.metadata) {
+                built.stages.push(StageReport {
+                    metadata: Some(metadata),
+                    ..StageReport::cached(stage)
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn version_2(report: &Report) -> Value {
@@ -74,27 +105,35 @@ fn sources(report: &Report) -> Value {
     let mut all = Map::from_iter([("success".to_owned(), success.into())]);
     for source in &report.sources {
         let items = source.items.iter().map(|item| {
-            if item.error.is_empty() {
-                json!({"cached": item.cached, "checksum": item.name})
-            } else {
-                json!({"error": item.error})
+            let mut entry = json!({"cached": item.cached, "checksum": item.name});
+            if !item.error.is_empty() {
+                entry["error"] = item.error.clone().into();
             }
+            entry
         });
         all.insert(source.kind.clone(), items.collect());
     }
     Value::Object(all)
 }
 
-/// The stages that ran in this build, per pipeline.
+/// The stages that ran in this build, per pipeline. A pipeline that is the same as another one, by another name, shows
+/// what ran there.
 fn log(report: &Report) -> Value {
+    let ran = |pipeline: &PipelineReport| -> Vec<Value> {
+        let ran = pipeline.stages.iter().filter(|stage| stage.ran);
+        ran.map(log_entry).collect()
+    };
     let mut all = Map::new();
     for pipeline in &report.pipelines {
-        let ran: Vec<Value> = pipeline
-            .stages
+        let twins = report
+            .pipelines
             .iter()
-            .filter(|stage| stage.ran)
-            .map(log_entry)
-            .collect();
+            .filter(|other| pipeline.id.is_some() && other.id == pipeline.id);
+        let ran = std::iter::once(pipeline)
+            .chain(twins)
+            .map(ran)
+            .find(|ran| !ran.is_empty())
+            .unwrap_or_default();
         if !ran.is_empty() {
             all.insert(pipeline.name.clone(), ran.into());
         }

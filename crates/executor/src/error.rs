@@ -20,6 +20,9 @@ pub enum Error {
         path: PathBuf,
         source: std::io::Error,
     },
+    /// A finished tree cannot be handed out; `cause` names the file in it.
+    #[error("cannot fill the output directory {dir}: {cause}", dir = dir.display())]
+    Export { dir: PathBuf, cause: tree::Error },
     /// The library of modules is not as it should be.
     #[error("{message}")]
     Library { message: String, hint: String },

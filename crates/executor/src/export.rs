@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use store::Object;
+use store::{Object, Scratch};
 use tree::Tree;
-use tree::copy::{Options, copy_tree};
+use tree::copy::{Options, copy_root, copy_tree_while};
 
-use crate::{Error, Result};
+use crate::{Cancel, Error, Result};
 
 /// Where a tree goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,22 +34,117 @@ impl Destination {
         })
     }
 
-    /// Copies the contents of the tree into the directory, over what is there. Never a hard link into the store.
+    /// Puts a copy of the contents of the tree into the directory, over what is there. Never a hard link into the store.
+    ///
+    /// The copy is made in a hidden directory beside its place and then moved there, each file whole.
     ///
     /// # Errors
-    /// A file cannot be copied: no space, no permission.
-    pub fn export(&self, object: Option<&Object>) -> Result<()> {
+    /// A file cannot be copied: no space, no permission. Or the build was interrupted before anything was in its place.
+    pub fn export(&self, object: Option<&Object>, cancel: &Cancel) -> Result<()> {
         Self::prepare(&self.dir)?;
         let Some(object) = object else { return Ok(()) };
         let merged = sandbox::overlay::Merged::open(&object.layers())?;
         let from = Tree::open(merged.path())?;
-        let to = Tree::open(&self.dir)?;
+        let scratch = Scratch::hidden_in(&self.dir)?;
+        let draft = scratch.path().join("tree");
+        std::fs::create_dir(&draft).map_err(|e| Error::io("make", &draft, e))?;
+        let draft = Tree::open(draft)?;
         let options = Options {
             ownership: self.ownership,
             root: self.root,
             ..Options::default()
         };
-        copy_tree(&from, &to, &options)?;
-        Ok(())
+        match copy_tree_while(&from, &draft, &options, &|| !cancel.is_cancelled()) {
+            Err(tree::Error::Stopped) => return Err(Error::Cancelled),
+            other => other.map_err(|cause| Error::Export {
+                dir: self.dir.clone(),
+                cause,
+            })?,
+        }
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let to = Tree::open(&self.dir)?;
+        place(&draft, &to, self.root)?;
+        let time = to.stat("")?.map(|stat| stat.mtime);
+        drop(scratch);
+        // it was in there, and its going counts as a change
+        match time.filter(|_| self.root) {
+            Some(time) => set_time(&to, time),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Moves all entries of `from` into `to`: in the place of files, into directories that are there already. With `root`
+/// the directory itself becomes as `from` is.
+fn place(from: &Tree, to: &Tree, root: bool) -> Result<()> {
+    let here = Path::new("");
+    let directory = |tree: &Tree, name: &Path| -> Result<bool> {
+        let stat = tree.stat(name)?;
+        Ok(stat.is_some_and(|stat| stat.kind == tree::Kind::Directory))
+    };
+    let time = from.stat(here)?.map(|stat| stat.mtime);
+    for name in from.list(here)? {
+        let path = Path::new(&name);
+        if directory(from, path)? && directory(to, path)? {
+            place(&from.subtree(path)?, &to.subtree(path)?, true)?;
+        } else {
+            rustix::fs::renameat(from.fd(), path, to.fd(), path)
+                .map_err(|e| Error::io("put the result at", to.path().join(path), e))?;
+        }
+    }
+    if let Some(time) = time.filter(|_| root) {
+        // it was changed by what was moved out
+        set_time(from, time)?;
+        copy_root(from, to)?;
+    }
+    Ok(())
+}
+
+/// Sets the time of a tree's root: seconds and nanoseconds.
+fn set_time(tree: &Tree, (seconds, nanoseconds): (i64, u32)) -> Result<()> {
+    let time = rustix::fs::Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanoseconds.into(),
+    };
+    let times = rustix::fs::Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    rustix::fs::utimensat(tree.fd(), ".", &times, rustix::fs::AtFlags::empty())
+        .map_err(|e| Error::io("set the time of", tree.path(), e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_replaced_or_merged() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["from", "to"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let tree = |name: &str| Tree::open(dir.path().join(name)).unwrap();
+        let (from, to) = (tree("from"), tree("to"));
+        for (tree, text) in [(&from, "new"), (&to, "old")] {
+            tree.mkdir_all("both/deep").unwrap();
+            tree.write("both/deep/file", text).unwrap();
+            tree.write(format!("both/{text}"), text).unwrap();
+        }
+        from.symlink("both/new", "link").unwrap();
+        to.write("link", "no link").unwrap();
+        from.chmod("both", 0o700).unwrap();
+        from.set_mtime("both", 1000, 5).unwrap();
+        place(&from, &to, false).unwrap();
+        assert_eq!(to.read_text("both/deep/file").unwrap(), "new");
+        assert_eq!(to.list("both").unwrap(), ["deep", "new", "old"]);
+        assert_eq!(to.read_link("link").unwrap(), Path::new("both/new"));
+        let both = to.stat("both").unwrap().unwrap();
+        assert_eq!((both.mode, both.mtime), (0o700, (1000, 5)));
+        from.mkdir("link", 0o755).unwrap();
+        let error = place(&from, &to, false).unwrap_err().to_string();
+        assert!(error.starts_with("cannot put the result at"), "{error}");
     }
 }

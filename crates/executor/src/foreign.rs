@@ -2,25 +2,35 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use manifest::ModuleKind;
-use serde_json::Value;
+use manifest::{ModuleKind, Version};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::library::ModuleInfo;
-use crate::{Error, Result};
+use crate::services::python;
+use crate::{Error, Result, embedded};
+
+/// What the code of a module that asks for loop devices has in it.
+const REMOTELOOP: &[u8] = b"remoteloop";
 
 /// A library directory.
 #[derive(Debug)]
 pub(crate) struct Foreign {
     dir: PathBuf,
+    /// The Python package of its modules, and a digest of that; found when the first module is.
+    package: OnceLock<Option<(PathBuf, String)>>,
 }
 
 impl Foreign {
     pub(crate) fn open(dir: &Path) -> Result<Self> {
         let dir = std::path::absolute(dir).map_err(|e| Error::io("open", dir, e))?;
         if dir.is_dir() {
-            return Ok(Self { dir });
+            return Ok(Self {
+                dir,
+                package: OnceLock::new(),
+            });
         }
         Err(Error::Library {
             message: format!("the library directory {} is no directory", dir.display()),
@@ -37,10 +47,13 @@ impl Foreign {
         if !is_executable(&executable) {
             return None;
         }
-        let meta_text =
-            std::fs::read(executable.with_file_name(format!("{name}.meta.json"))).unwrap_or_default();
+        let meta_text = std::fs::read(executable.with_file_name(format!("{name}.meta.json"))).ok();
+        let code = std::fs::read(&executable).ok()?;
+        let package = self.package();
         let mut hash = Sha256::new();
-        for part in [&std::fs::read(&executable).ok()?, &meta_text] {
+        let text = meta_text.as_deref().unwrap_or_default();
+        let library = package.map(|(_, digest)| digest.as_bytes()).unwrap_or_default();
+        for part in [&code, text, library] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
@@ -49,10 +62,38 @@ impl Foreign {
             kind,
             executable,
             libdir: Some(self.dir.clone()),
+            python_package: package.map(|(path, _)| path.clone()),
+            // its name is that of the Python package's module, and of the socket
+            takes_devices: code.windows(REMOTELOOP.len()).any(|part| part == REMOTELOOP),
             dynamic: false,
             digest: hex::encode(hash.finalize()),
-            meta: serde_json::from_slice(&meta_text).unwrap_or(Value::Null),
+            meta: metadata(&code, meta_text.as_deref()),
         })
+    }
+
+    fn package(&self) -> Option<&(PathBuf, String)> {
+        let find = || {
+            let path = python::package(&self.dir)?;
+            let digest = python::digest(&path);
+            Some((path, digest))
+        };
+        self.package.get_or_init(find).as_ref()
+    }
+
+    /// Its schema of whole manifests.
+    pub(crate) fn manifest_schema(&self, version: Version) -> Option<Value> {
+        let name = match version {
+            Version::One => "osbuild1.json",
+            Version::Two => "osbuild2.json",
+        };
+        let text = std::fs::read(self.dir.join("schemas").join(name)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// The file name of the runner that serves for `wanted`.
+    pub(crate) fn runner(&self, wanted: &str) -> Option<String> {
+        let path = crate::runner::find(&self.dir, wanted)?;
+        Some(path.file_name()?.to_string_lossy().into_owned())
     }
 
     pub(crate) fn names(&self, kind: ModuleKind) -> Vec<String> {
@@ -64,6 +105,21 @@ impl Foreign {
             .filter(|path| is_executable(path))
             .filter_map(|path| Some(path.file_name()?.to_owned()));
         names.filter_map(|name| name.into_string().ok()).collect()
+    }
+}
+
+/// The contents of `.meta.json`, else what a Python module says of itself; `Null` for one that says nothing. Metadata
+/// that is no JSON, or no object, is there but holds no schema.
+fn metadata(code: &[u8], meta: Option<&[u8]>) -> Value {
+    match meta {
+        Some(text) => serde_json::from_slice(text)
+            .ok()
+            .filter(Value::is_object)
+            .unwrap_or_else(|| json!({})),
+        None => std::str::from_utf8(code)
+            .ok()
+            .and_then(embedded::metadata)
+            .unwrap_or(Value::Null),
     }
 }
 

@@ -134,9 +134,7 @@ fn source_files(input: &Input, store: &Store, scratch: &Path, target: &Path) -> 
     let mut files = Map::new();
     for (checksum, options) in &input.references {
         let file = cache.join(checksum);
-        std::fs::hard_link(&file, dir.join(checksum))
-            .or_else(|_| std::fs::copy(&file, dir.join(checksum)).map(drop))
-            .map_err(|e| Error::io("take the source", &file, e))?;
+        take(&file, &dir.join(checksum)).map_err(|e| Error::io("take the source", &file, e))?;
         files.insert(
             checksum.clone(),
             options.get("metadata").cloned().unwrap_or_else(|| json!({})),
@@ -152,6 +150,35 @@ fn source_files(input: &Input, store: &Store, scratch: &Path, target: &Path) -> 
         mounts: vec![bind],
         argument: json!({"path": target, "data": {"files": files}}),
     })
+}
+
+/// Makes `name` a name of the source `file`, as if it had been made just now.
+///
+/// A stage that copies it would else carry the moment of the download into the tree, or the mode and owner that a
+/// caller's umask gave it. What happened during the stage counts as the source epoch, or not at all.
+fn take(file: &Path, name: &Path) -> std::io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    let times = Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    let metadata = file.metadata()?;
+    let ours = (metadata.uid(), metadata.gid())
+        == (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        );
+    if !ours || std::fs::hard_link(file, name).is_err() {
+        // another file system, or somebody else's file
+        std::fs::copy(file, name)?;
+    }
+    std::fs::set_permissions(name, std::fs::Permissions::from_mode(0o644))?;
+    Ok(utimensat(CWD, name, &times, AtFlags::empty())?)
 }
 
 /// Single files of trees (`options.file`), under their last names.

@@ -11,6 +11,7 @@ mod build;
 mod cancel;
 mod documents;
 mod elf;
+mod embedded;
 mod error;
 mod export;
 mod foreign;
@@ -18,18 +19,22 @@ mod inputs;
 mod library;
 mod monitor;
 mod output;
+mod plan;
+mod pump;
 mod report;
 mod runner;
 mod saw;
+mod services;
 mod stage;
 
 pub use build::Build;
 pub use cancel::Cancel;
-pub use documents::result_document;
+pub use documents::{recall, result_document};
 pub use error::{Error, Result};
 pub use export::Destination;
 pub use library::{Library, ModuleInfo, SourceInfo};
 pub use monitor::{Monitor, StageOutcome};
+pub use plan::{Plan, PlannedStage, plan};
 pub use report::{Failure, How, PipelineReport, Report, SourceItem, SourceReport, StageReport};
 
 /// Fetches the items of a source into the store; given by the command, which links the sources.

@@ -9,7 +9,7 @@ use manifest::{ModuleKind, Schemas, Version};
 use serde_json::{Value, json};
 
 use crate::foreign::Foreign;
-use crate::{Error, Result, elf};
+use crate::{Error, Result, elf, runner};
 
 /// The executable that holds our modules.
 const MODULES: &str = "osbuild-modules";
@@ -32,6 +32,10 @@ pub struct ModuleInfo {
     pub executable: PathBuf,
     /// The library directory of a foreign module.
     pub libdir: Option<PathBuf>,
+    /// The directory of the Python package that a foreign module imports.
+    pub python_package: Option<PathBuf>,
+    /// Whether a foreign module asks for loop devices while it runs, which it then mounts.
+    pub takes_devices: bool,
     /// Whether it needs the host's loader and libraries brought along.
     pub dynamic: bool,
     /// A digest of all that decides what it does.
@@ -73,7 +77,7 @@ impl Library {
 
     /// The module `name`, from the first place that has it.
     pub fn find(&self, kind: ModuleKind, name: &str) -> Option<ModuleInfo> {
-        if let Some(module) = self.foreign.iter().find_map(|dir| dir.find(kind, name)) {
+        if let Some(module) = self.foreign(kind, name) {
             return Some(module);
         }
         let meta = self.own.get(&(kind.folder(), name.to_owned()))?;
@@ -82,10 +86,54 @@ impl Library {
             kind,
             executable: self.executable.clone(),
             libdir: None,
+            python_package: None,
+            takes_devices: false,
             dynamic: self.dynamic,
             digest: meta["digest"].as_str().unwrap_or_default().to_owned(),
             meta: meta.clone(),
         })
+    }
+
+    /// The module of `stage`. Its digest covers the foreign inputs, devices and mounts of the stage too.
+    pub(crate) fn stage_module(&self, stage: &manifest::Stage) -> Result<Option<ModuleInfo>> {
+        let Some(mut module) = self.find(stage.kind, &stage.name) else {
+            return Ok(None);
+        };
+        let services = crate::services::Modules::find(self, stage)?;
+        if !services.is_empty() {
+            module.digest = format!("{} with {}", module.digest, services.digests().join(", "));
+        }
+        Ok(Some(module))
+    }
+
+    /// The module `name` of a library directory.
+    pub(crate) fn foreign(&self, kind: ModuleKind, name: &str) -> Option<ModuleInfo> {
+        self.foreign.iter().find_map(|dir| dir.find(kind, name))
+    }
+
+    /// The runner of a pipeline, and its file: the one that was asked for, or the host's. Where no library directory has
+    /// one, the file is called as the runner is.
+    pub fn runner(&self, wanted: Option<&str>) -> (String, String) {
+        let name = wanted.map_or_else(runner::of_host, str::to_owned);
+        let file = self.foreign.iter().find_map(|dir| dir.runner(&name));
+        let file = file.unwrap_or_else(|| name.clone());
+        match wanted {
+            Some(_) => (name, file),
+            None => (file.clone(), file),
+        }
+    }
+
+    /// The metadata of a module, as in its `.meta.json`; `Null` for one that has none.
+    pub fn meta(&self, kind: ModuleKind, name: &str) -> Option<Value> {
+        if let Some(module) = self.foreign(kind, name) {
+            return Some(module.meta);
+        }
+        match kind {
+            ModuleKind::Source => self.source(name).map(|source| source.meta.clone()),
+            ModuleKind::Input => crate::inputs::meta(name),
+            ModuleKind::Stage | ModuleKind::Assembler => self.find(kind, name).map(|module| module.meta),
+            ModuleKind::Device | ModuleKind::Mount => None,
+        }
     }
 
     fn source(&self, name: &str) -> Option<&SourceInfo> {
@@ -97,12 +145,7 @@ impl Library {
 
 impl Schemas for Library {
     fn schema(&self, kind: ModuleKind, name: &str, version: Version) -> Option<Value> {
-        let meta = match kind {
-            ModuleKind::Source => self.source(name)?.meta.clone(),
-            ModuleKind::Input => crate::inputs::meta(name)?,
-            ModuleKind::Stage | ModuleKind::Assembler => self.find(kind, name)?.meta,
-            ModuleKind::Device | ModuleKind::Mount => return None,
-        };
+        let meta = self.meta(kind, name)?;
         if meta.is_null() {
             return Some(manifest::open_schema(kind, name, version));
         }
@@ -110,23 +153,22 @@ impl Schemas for Library {
     }
 
     fn names(&self, kind: ModuleKind) -> Vec<String> {
-        match kind {
+        let mut names: Vec<String> = match kind {
             ModuleKind::Source => self.sources.iter().map(|source| source.name.clone()).collect(),
             ModuleKind::Input => crate::inputs::NAMES.map(str::to_owned).to_vec(),
             _ => {
-                let own = self
-                    .own
-                    .keys()
-                    .filter(|(folder, _)| *folder == kind.folder())
-                    .map(|(_, name)| name.clone());
-                let mut names: Vec<_> = own
-                    .chain(self.foreign.iter().flat_map(|dir| dir.names(kind)))
-                    .collect();
-                names.sort();
-                names.dedup();
-                names
+                let own = self.own.keys().filter(|(folder, _)| *folder == kind.folder());
+                own.map(|(_, name)| name.clone()).collect()
             }
-        }
+        };
+        names.extend(self.foreign.iter().flat_map(|dir| dir.names(kind)));
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn manifest_schema(&self, version: Version) -> Option<Value> {
+        self.foreign.iter().find_map(|dir| dir.manifest_schema(version))
     }
 }
 

@@ -19,6 +19,8 @@ pub trait Monitor: Sync {
     fn begin(&self, sources: usize, pipelines: &[&Pipeline]) {}
     fn source_begin(&self, source: &Source) {}
     fn source_finish(&self, source: &Source, report: &SourceReport) {}
+    /// A line that a host service prints, with its name and end: it belongs to no stage's output.
+    fn service_output(&self, text: &str) {}
     fn pipeline_begin(&self, pipeline: &Pipeline) {}
     /// A stage was found in the store.
     fn stage_cached(&self, pipeline: &Pipeline, stage: &Stage) {}

@@ -2,13 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use manifest::{ModuleKind, Stage};
-use rustix::event::{PollFd, PollFlags, poll};
 use sandbox::{Command, Ended, Idmap, Layers, Mount, Part, Plan, Source, UserNamespace};
 use serde_json::{Map, Value, json};
 use store::{NewTree, Object, Store};
@@ -16,7 +14,9 @@ use store::{NewTree, Object, Store};
 use crate::inputs::{self, layers_of};
 use crate::library::ModuleInfo;
 use crate::output::Output;
+use crate::pump::{pump, wait_until};
 use crate::report::How;
+use crate::services::{self, Beside, SandboxApi, Served};
 use crate::{Cancel, Error, Result, elf, runner};
 
 /// Of the build root's `/etc`, all that a module sees.
@@ -27,6 +27,9 @@ const ETC: [&str; 5] = [
     "alternatives",
     "ld.so.cache",
 ];
+
+/// How many of these no runner writes.
+const ETC_FIXED: usize = 3;
 
 /// A stage about to run.
 pub(crate) struct Job<'a> {
@@ -41,6 +44,10 @@ pub(crate) struct Job<'a> {
     pub(crate) users: &'a UserNamespace,
     pub(crate) cancel: &'a Cancel,
     pub(crate) timeout: Option<Duration>,
+    /// The foreign inputs, devices and mounts.
+    pub(crate) services: &'a services::Modules,
+    /// Gets what those print.
+    pub(crate) tell_service: &'a (dyn Fn(&str) + Sync),
 }
 
 /// What a stage left behind beside its tree.
@@ -48,21 +55,83 @@ pub(crate) struct Done {
     pub(crate) failure: Option<How>,
     pub(crate) output: String,
     pub(crate) metadata: Option<Value>,
+    /// What it reported as an exception.
+    pub(crate) error: Option<Value>,
 }
 
 impl Job<'_> {
     /// Runs the stage on `tree`, its output going to `log` and piece by piece to `tell`.
-    pub(crate) fn run(&self, tree: &NewTree, log: File, tell: &dyn Fn(&str)) -> Result<Done> {
+    pub(crate) fn run(&self, tree: &NewTree, log: File, tell: &(dyn Fn(&str) + Sync)) -> Result<Done> {
         let scratch = self.store.scratch("stage")?;
-        let plan = self.plan(tree, scratch.path())?;
+        let scratch = scratch.path();
+        self.with_services(tree, scratch, |served| {
+            self.run_served(tree, scratch, served, log, tell)
+        })
+    }
+
+    /// Does `work` while the stage's services run. They, and whatever they mount, belong to a thread that has a mount
+    /// table of its own; a stage without services needs neither.
+    fn with_services<T: Send>(
+        &self,
+        tree: &NewTree,
+        scratch: &Path,
+        work: impl FnOnce(Option<&mut Served<'_>>) -> Result<T> + Send,
+    ) -> Result<T> {
+        if self.services.is_empty() {
+            return work(None);
+        }
+        let serve = || {
+            sandbox::own_mount_table()?;
+            let around = services::Around {
+                stage: self.stage,
+                modules: self.services,
+                objects: self.objects,
+                store: self.store,
+                users: self.users,
+                cancel: self.cancel,
+                scratch,
+                tell: self.tell_service,
+            };
+            let mut served = Served::start(&around, layers(tree))?;
+            let result = work(Some(&mut served));
+            let stopped = served.stop();
+            result.and_then(|done| stopped.map(|()| done))
+        };
+        std::thread::scope(|scope| match scope.spawn(serve).join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    }
+
+    fn run_served(
+        &self,
+        tree: &NewTree,
+        scratch: &Path,
+        mut served: Option<&mut Served<'_>>,
+        log: File,
+        tell: &dyn Fn(&str),
+    ) -> Result<Done> {
+        let mut plan = self.plan(tree, scratch, served.as_deref())?;
+        let mut api = match &self.module.libdir {
+            Some(_) => Some(SandboxApi::new(scratch, self.users.root_id())?),
+            None => None,
+        };
+        plan.mounts.extend(api.iter().flat_map(SandboxApi::mounts));
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|e| Error::io("make", "a pipe", e))?;
         let running = sandbox::start(plan, self.users, write)?;
         let watch = self.cancel.watch(running.killer());
         let mut output = Output::new(Some(log));
         let deadline = self.timeout.map(|limit| Instant::now() + limit);
-        let in_time = pump(read, deadline, |bytes| tell(&output.push(bytes)))
-            && wait_until(running.ended(), deadline, PollFlags::IN);
+        let mut beside: Vec<&mut dyn Beside> = Vec::new();
+        if let Some(served) = &mut served {
+            beside.push(&mut served.host);
+        }
+        if let Some(api) = &mut api {
+            beside.push(api);
+        }
+        let in_time = pump(read, deadline, &mut beside, |bytes| tell(&output.push(bytes)))
+            && wait_until(running.ended(), deadline, &mut beside);
         if !in_time {
             running.killer().kill();
         }
@@ -78,7 +147,8 @@ impl Job<'_> {
             (true, Ok(Ended::Killed(signal))) => Some(How::Killed(signal)),
             (true, Err(error)) => Some(How::Other(error.to_string())),
         };
-        let metadata = std::fs::read(scratch.path().join("meta"))
+        let error = api.and_then(SandboxApi::finish);
+        let metadata = std::fs::read(scratch.join("meta"))
             .ok()
             .filter(|text| !text.is_empty());
         let metadata = metadata.and_then(|text| serde_json::from_slice(&text).ok());
@@ -86,10 +156,62 @@ impl Job<'_> {
             failure,
             output: output.finish(),
             metadata,
+            error,
         })
     }
 
-    fn plan(&self, tree: &NewTree, scratch: &Path) -> Result<Plan> {
+    /// Opens a shell in the box the stage will run in, with our own stdin and stdout, and waits for its end.
+    ///
+    /// # Errors
+    /// It cannot be started, or says by its exit code that the build is to end.
+    pub(crate) fn shell(&self, tree: &NewTree) -> Result<()> {
+        let scratch = self.store.scratch("shell")?;
+        let scratch = scratch.path();
+        self.with_services(tree, scratch, |served| {
+            self.shell_served(tree, scratch, served.as_deref())
+        })
+    }
+
+    fn shell_served(&self, tree: &NewTree, scratch: &Path, served: Option<&Served<'_>>) -> Result<()> {
+        let mut plan = self.plan(tree, scratch, served)?;
+        let clone =
+            |fd: std::io::Result<OwnedFd>| fd.map_err(|e| Error::io("take over", "stdin and stdout", e));
+        plan.command.stdin = Some(clone(std::io::stdin().as_fd().try_clone_to_owned())?);
+        let output = clone(std::io::stdout().as_fd().try_clone_to_owned())?;
+        plan.command.program = "/bin/bash".into();
+        plan.command.args = vec!["bash".into()];
+        plan.command.env.retain(|(name, _)| name != "TERM");
+        let term = std::env::var_os("TERM").unwrap_or_else(|| "dumb".into());
+        plan.command.env.push(("TERM".into(), term));
+        let running = sandbox::start(plan, self.users, output)?;
+        let watch = self.cancel.watch(running.killer());
+        let ended = running.wait();
+        drop(watch);
+        if self.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        match ended? {
+            // an overlay that was mounted without syncing is refused a second time, until its work directory is new
+            Ended::Exited(0) => std::fs::remove_dir_all(tree.work())
+                .and_then(|()| std::fs::create_dir(tree.work()))
+                .map_err(|e| Error::io("make anew", tree.work(), e)),
+            Ended::Exited(code) => {
+                Err(self.stopped(format!("the shell before it ended with exit code {code}")))
+            }
+            Ended::Killed(signal) => {
+                Err(self.stopped(format!("the shell before it was killed by signal {signal}")))
+            }
+        }
+    }
+
+    fn stopped(&self, message: String) -> Error {
+        Error::Unbuildable {
+            stage: self.stage.name.clone(),
+            message,
+        }
+    }
+
+    fn plan(&self, tree: &NewTree, scratch: &Path, served: Option<&Served<'_>>) -> Result<Plan> {
         let write = |name: &str, content: &[u8]| {
             let path = scratch.join(name);
             std::fs::write(&path, content)
@@ -126,13 +248,13 @@ impl Job<'_> {
                 mode,
             });
         }
-        mounts.push(Mount::Tree {
-            layers: Layers {
-                lower: tree.lower_layers(),
-                changes: Some(tree.path().to_owned()),
-            },
-            target: "/run/osbuild/tree".into(),
-        });
+        match served {
+            Some(served) => mounts.extend(served.bring()?),
+            None => mounts.push(Mount::Tree {
+                layers: layers(tree),
+                target: "/run/osbuild/tree".into(),
+            }),
+        }
         mounts.push(bind(
             write("meta", b"")?,
             "/run/osbuild/meta",
@@ -140,12 +262,17 @@ impl Job<'_> {
             Idmap::Required,
         ));
         let mut arguments = Map::new();
-        for input in &self.stage.inputs {
+        for (index, input) in self.stage.inputs.iter().enumerate() {
+            if self.services.has_input(index) {
+                let argument = served.and_then(|served| served.inputs.get(&input.name));
+                arguments.insert(input.name.clone(), argument.cloned().unwrap_or_default());
+                continue;
+            }
             let ready = inputs::ready(&self.stage.name, input, self.objects, self.store, scratch)?;
             mounts.extend(ready.mounts);
             arguments.insert(input.name.clone(), ready.argument);
         }
-        let documents = self.documents(arguments);
+        let documents = self.documents(arguments, served);
         mounts.push(Mount::File {
             target: "/run/osbuild/api/arguments".into(),
             content: text(&documents.theirs),
@@ -155,14 +282,26 @@ impl Job<'_> {
             scaffold: make("root")?,
             mounts,
             hostname: "localhost".into(),
-            capabilities: sandbox::DEFAULT_CAPABILITIES.to_vec(),
+            capabilities: self.capabilities()?,
             command,
         })
     }
 
+    /// What every module may do, and what this one's metadata asks for: all within the box's user namespace.
+    fn capabilities(&self) -> Result<Vec<sandbox::Capability>> {
+        let mut all = sandbox::DEFAULT_CAPABILITIES.to_vec();
+        let asked = self.module.meta["capabilities"].as_array();
+        for name in asked.into_iter().flatten().filter_map(Value::as_str) {
+            all.push(sandbox::capability(name).ok_or_else(|| {
+                self.stopped(format!("its metadata asks for {name}, which is no capability"))
+            })?);
+        }
+        Ok(all)
+    }
+
     /// `/usr` and the few files of `/etc`, from the build pipeline's tree or from the host.
     fn build_root(&self) -> Vec<Mount> {
-        let etc = ETC.map(|name| PathBuf::from("etc").join(name));
+        let etc = self.etc().iter().map(|name| PathBuf::from("etc").join(name));
         if let Some(object) = self.build {
             let parts = ["usr", "boot"].map(PathBuf::from).into_iter().chain(etc);
             let parts = parts
@@ -188,13 +327,21 @@ impl Job<'_> {
             idmap: Idmap::Wanted,
         };
         std::iter::once(host("usr".into(), false))
-            .chain(etc.into_iter().map(|path| host(path, true)))
+            .chain(etc.map(|path| host(path, true)))
             .collect()
+    }
+
+    /// A runner of a foreign module makes the last two itself, and must be able to.
+    fn etc(&self) -> &'static [&'static str] {
+        match &self.module.libdir {
+            Some(libdir) if libdir.join("runners").is_dir() => &ETC[..ETC_FIXED],
+            _ => &ETC,
+        }
     }
 
     /// The argument documents. They differ for an assembler: ours has the finished tree as `tree` and its result as
     /// `output_dir`; in the Python osbuild's the result is `tree`, and the finished one an input.
-    fn documents(&self, inputs: Map<String, Value>) -> Documents {
+    fn documents(&self, inputs: Map<String, Value>, served: Option<&Served<'_>>) -> Documents {
         let mut meta = json!({"id": self.stage.id.to_string()});
         if let Some(epoch) = self.stage.source_epoch {
             meta["source-epoch"] = epoch.into();
@@ -202,9 +349,9 @@ impl Job<'_> {
         let theirs = json!({
             "tree": "/run/osbuild/tree",
             "paths": {"devices": "/dev", "inputs": "/run/osbuild/inputs", "mounts": "/run/osbuild/mounts"},
-            "devices": {},
+            "devices": served.map(|served| served.devices.clone()).unwrap_or_default(),
             "inputs": inputs,
-            "mounts": {},
+            "mounts": served.map(|served| served.mounts.clone()).unwrap_or_default(),
             "options": self.stage.options,
             "meta": meta,
         });
@@ -231,6 +378,11 @@ impl Job<'_> {
         let mut args: Vec<OsString> = Vec::new();
         if let Some(libdir) = &self.module.libdir {
             mounts.push(read_only(&resolved(libdir)?, "/run/osbuild/lib".into()));
+            let package = self.module.python_package.as_ref();
+            if let Some(package) = package.filter(|package| **package != libdir.join("osbuild")) {
+                // the directory is there, empty, as packages of distributions have it
+                mounts.push(read_only(&resolved(package)?, "/run/osbuild/lib/osbuild".into()));
+            }
             if let Some(runner) = self.runner_in(libdir)? {
                 let place = Path::new("/run/osbuild/runner").join(runner.file_name().unwrap_or_default());
                 mounts.push(read_only(&resolved(&runner)?, place.clone()));
@@ -315,35 +467,10 @@ struct Documents {
     theirs: Value,
 }
 
-/// Hands on what comes out of `read` until nothing can come any more. False: the deadline passed first.
-fn pump(read: OwnedFd, deadline: Option<Instant>, mut take: impl FnMut(&[u8])) -> bool {
-    let mut file = File::from(read);
-    let mut buffer = vec![0u8; 64 << 10];
-    loop {
-        if !wait_until(file.as_fd(), deadline, PollFlags::IN) {
-            return false;
-        }
-        match file.read(&mut buffer) {
-            Ok(0) => return true,
-            Ok(count) => take(&buffer[..count]),
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => return true,
-        }
-    }
-}
-
-/// Waits until `fd` is ready. False: the deadline passed first.
-fn wait_until(fd: std::os::fd::BorrowedFd<'_>, deadline: Option<Instant>, flags: PollFlags) -> bool {
-    loop {
-        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        if left == Some(Duration::ZERO) {
-            return false;
-        }
-        let timeout = left.and_then(|left| left.try_into().ok());
-        match poll(&mut [PollFd::from_borrowed_fd(fd, flags)], timeout.as_ref()) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => {}
-            _ => return true,
-        }
+fn layers(tree: &NewTree) -> Layers {
+    Layers {
+        lower: tree.lower_layers(),
+        changes: Some(tree.path().to_owned()),
     }
 }
 

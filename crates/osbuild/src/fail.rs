@@ -68,11 +68,16 @@ pub(crate) fn failure(manifest: &str, failure: &Failure) {
                 &id[..id.len().min(12)]
             ));
             tail.iter()
-                .for_each(|line| out.push_str(&format!("  | {line}\n")));
+                .for_each(|line| out.push_str(&format!("  | {}\n", print::tame(line))));
             out.push_str(&format!(
                 "  full log: {} (kept until the next run)\n",
                 log.display()
             ));
+            if manifest != "<stdin>" {
+                out.push_str(&format!(
+                    "  hint: `osbuild {manifest} --break {name}` opens a shell in that tree\n"
+                ));
+            }
             print::stderr(&out);
         }
     }

@@ -2,17 +2,28 @@
 //!
 //! Called by the name of a source (a link `org.osbuild.curl` to it), it is that source, with its arguments on stdin.
 
+mod checkpoints;
 mod cli;
+mod exports;
 mod fail;
 mod fetcher;
+mod glob;
+mod inspect;
+mod load;
+mod modules;
+mod plan;
 mod prefixes;
 mod print;
 mod run;
 mod signals;
+mod size;
+mod summary;
 mod view;
 
 use std::path::Path;
 use std::process::ExitCode;
+
+use cli::Task;
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os();
@@ -26,7 +37,9 @@ fn main() -> ExitCode {
         return source_by_hand(&called);
     }
     match cli::parse(args) {
-        Ok(options) => run::run(&options),
+        Ok((options, Task::Build)) => run::run(&options),
+        Ok((options, Task::Plan)) => plan::run(&options),
+        Ok((options, Task::Modules(name))) => modules::run(&options, name.as_deref()),
         Err(code) => code,
     }
 }

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use executor::Cancel;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+/// What cannot be stopped half-way, such as copying a large file, has this long to end. Nothing of it is in its place yet.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Listens from its making on.
 #[derive(Debug)]
@@ -15,7 +19,8 @@ pub(crate) struct Interrupt {
 }
 
 impl Interrupt {
-    /// Starts the listening thread. The first signal stops the build; the second one ends the process at once.
+    /// Starts the listening thread. The first signal stops the build, and a little later what has not come to
+    /// its end; the second one does so at once.
     pub(crate) fn listen() -> std::io::Result<Self> {
         let this = Self {
             cancel: Arc::default(),
@@ -26,9 +31,13 @@ impl Interrupt {
         std::thread::spawn(move || {
             for number in signals.forever() {
                 if signal.swap(number, Ordering::SeqCst) != 0 {
-                    std::process::exit(128 + number);
+                    end(number);
                 }
                 cancel.cancel();
+                std::thread::spawn(move || {
+                    std::thread::sleep(PATIENCE);
+                    end(number);
+                });
             }
         });
         Ok(this)
@@ -42,4 +51,10 @@ impl Interrupt {
         };
         128 + signal as u8
     }
+}
+
+/// Ends the process, with nothing of it left.
+fn end(number: i32) -> ! {
+    store::abandon();
+    std::process::exit(128 + number)
 }

@@ -17,14 +17,21 @@ pub(crate) struct Prepared {
     pub(crate) program: CString,
     pub(crate) argv: Vec<*const libc::c_char>,
     pub(crate) envp: Vec<*const libc::c_char>,
-    pub(crate) userns: RawFd,
-    pub(crate) root_id: u32,
+    pub(crate) ids: Ids,
     pub(crate) stdin: RawFd,
     pub(crate) output: RawFd,
     /// Where [`Report`]s go.
     pub(crate) report: RawFd,
     /// Has one byte once the parent knows of the child; closed without one when the parent is gone.
     pub(crate) start: RawFd,
+}
+
+/// Whose root the box's root is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ids {
+    /// `None`: the host's.
+    pub(crate) userns: Option<RawFd>,
+    pub(crate) root_id: u32,
 }
 
 /// What the child says: which kind, an index, a value.
@@ -86,7 +93,7 @@ pub(crate) fn first_process(prepared: &Prepared) -> ! {
 /// nobody would see the end of that one's output while we held it open.
 fn close_others(prepared: &Prepared) {
     let mut keep = [
-        prepared.userns,
+        prepared.ids.userns.unwrap_or(prepared.stdin),
         prepared.stdin,
         prepared.output,
         prepared.report,
@@ -116,7 +123,7 @@ fn set_up(prepared: &Prepared) -> Result<(), (i32, i32)> {
     // SAFETY: sets the file mode mask.
     unsafe { libc::syscall(libc::SYS_umask, 0) };
     for (index, step) in prepared.steps.iter().enumerate() {
-        apply(step, prepared).map_err(|errno| (index as i32, errno))?;
+        apply(step, prepared.ids).map_err(|errno| (index as i32, errno))?;
     }
     // changing ids has cleared it
     die_with_parent().map_err(|e| (-1, e))?;
@@ -130,22 +137,22 @@ fn die_with_parent() -> Raw<()> {
     check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) }).map(drop)
 }
 
-fn apply(step: &Step, prepared: &Prepared) -> Raw<()> {
+pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
     let nosuid = libc::MS_NOSUID | libc::MS_NODEV;
     match step {
         Step::Detach => sys::mount(c"", c"/", c"", libc::MS_REC | libc::MS_PRIVATE, c""),
         Step::Tmpfs { target, data } => {
             sys::mount(c"tmpfs", target, c"tmpfs", libc::MS_NOSUID, data)?;
-            give(target, prepared.root_id)
+            give(target, ids.root_id)
         }
-        Step::Mkdir { path, mode } => mkdir(path, *mode, prepared.root_id),
-        Step::Write { path, content } => write_file(path, content, prepared.root_id),
+        Step::Mkdir { path, mode } => mkdir(path, *mode, ids.root_id),
+        Step::Write { path, content } => write_file(path, content, ids.root_id),
         Step::Symlink { text, path } => {
             // SAFETY: NUL-terminated paths.
             check(unsafe {
                 libc::syscall(libc::SYS_symlinkat, text.as_ptr(), libc::AT_FDCWD, path.as_ptr())
             })?;
-            give(path, prepared.root_id)
+            give(path, ids.root_id)
         }
         Step::Clone {
             root,
@@ -163,8 +170,8 @@ fn apply(step: &Step, prepared: &Prepared) -> Raw<()> {
             let mut attributes = sys::MOUNT_ATTR_NOSUID;
             attributes |= if *devices { 0 } else { sys::MOUNT_ATTR_NODEV };
             attributes |= if *read_only { sys::MOUNT_ATTR_RDONLY } else { 0 };
-            let result = make_target(source, target, prepared.root_id)
-                .and_then(|()| attach_clone(source, target, attributes, *idmap, prepared.userns));
+            let result = make_target(source, target, ids.root_id)
+                .and_then(|()| attach_clone(source, target, attributes, *idmap, ids.userns));
             sys::close(source);
             result
         }
@@ -173,7 +180,7 @@ fn apply(step: &Step, prepared: &Prepared) -> Raw<()> {
             data,
             target,
             read_only,
-        } => overlay(bench, data, target, *read_only, prepared.root_id),
+        } => overlay(bench, data, target, *read_only, ids.root_id),
         Step::Proc { target } => sys::mount(c"proc", target, c"proc", nosuid | libc::MS_NOEXEC, c""),
         Step::Sys { target } => sys::mount(
             c"sysfs",
@@ -187,7 +194,7 @@ fn apply(step: &Step, prepared: &Prepared) -> Raw<()> {
             other => {
                 let source = other?;
                 let attributes = sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV;
-                attach_clone(source, path, attributes, Idmap::None, prepared.userns)
+                attach_clone(source, path, attributes, Idmap::None, ids.userns)
             }
         },
         Step::Mask { path } => match open_source(path, c"") {
@@ -200,7 +207,7 @@ fn apply(step: &Step, prepared: &Prepared) -> Raw<()> {
                     path,
                     sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID,
                     Idmap::None,
-                    prepared.userns,
+                    ids.userns,
                 )
             }
         },
@@ -224,14 +231,16 @@ fn apply(step: &Step, prepared: &Prepared) -> Raw<()> {
         }
         Step::Loopback => loopback(),
         Step::Pivot { root } => pivot(root),
-        Step::EnterUser => enter_user(prepared.userns),
+        Step::EnterUser => enter_user(ids.userns),
         Step::OwnMounts => {
             // SAFETY: a namespace flag.
             check(unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_NEWNS) })?;
             // mounts made in the box must not reach the namespace it was cloned from
             sys::mount(c"", c"/", c"", libc::MS_REC | libc::MS_PRIVATE, c"")
         }
-        Step::Capabilities { mask } => drop_capabilities(*mask),
+        Step::Capabilities { mask } if ids.userns.is_some() => drop_capabilities(*mask),
+        // a host that is a container itself may not have them all
+        Step::Capabilities { mask } => drop_capabilities(mask & permitted(&get_capabilities()?)),
     }
 }
 
@@ -264,15 +273,25 @@ fn make_target(source: RawFd, target: &CStr, owner: u32) -> Raw<()> {
         sys::close(there);
         return Ok(());
     }
-    if file_type(source)? == libc::S_IFDIR { mkdir(target, 0o755, owner) } else { write_file(target, b"", owner) }
+    if file_type(source)? == libc::S_IFDIR {
+        mkdir(target, 0o755, owner)
+    } else {
+        write_file(target, b"", owner)
+    }
 }
 
-fn attach_clone(source: RawFd, target: &CStr, attributes: u64, idmap: Idmap, userns: RawFd) -> Raw<()> {
+fn attach_clone(
+    source: RawFd,
+    target: &CStr,
+    attributes: u64,
+    idmap: Idmap,
+    userns: Option<RawFd>,
+) -> Raw<()> {
     let clone = sys::clone_mount(source)?;
     let set = match idmap {
         Idmap::None => sys::set_mount(clone, attributes, None),
-        Idmap::Required => sys::set_mount(clone, attributes, Some(userns)),
-        Idmap::Wanted => match sys::set_mount(clone, attributes, Some(userns)) {
+        Idmap::Required => sys::set_mount(clone, attributes, userns),
+        Idmap::Wanted => match sys::set_mount(clone, attributes, userns) {
             Err(libc::EINVAL) => sys::set_mount(clone, attributes, None),
             other => other,
         },
@@ -369,7 +388,7 @@ fn pivot(root: &CStr) -> Raw<()> {
     }
 }
 
-fn enter_user(userns: RawFd) -> Raw<()> {
+fn enter_user(userns: Option<RawFd>) -> Raw<()> {
     // SAFETY: no groups, a namespace descriptor, ids that the namespace maps. Raw calls: only this thread exists.
     unsafe {
         check(libc::syscall(
@@ -377,7 +396,9 @@ fn enter_user(userns: RawFd) -> Raw<()> {
             0,
             std::ptr::null::<libc::gid_t>(),
         ))?;
-        check(libc::syscall(libc::SYS_setns, userns, libc::CLONE_NEWUSER))?;
+        if let Some(userns) = userns {
+            check(libc::syscall(libc::SYS_setns, userns, libc::CLONE_NEWUSER))?;
+        }
         check(libc::syscall(libc::SYS_setresgid, 0, 0, 0))?;
         check(libc::syscall(libc::SYS_setresuid, 0, 0, 0)).map(drop)
     }
@@ -409,6 +430,10 @@ fn get_capabilities() -> Raw<[CapData; 2]> {
     // SAFETY: both structures live through the call; version 3 has two data words.
     check(unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) })?;
     Ok(data)
+}
+
+fn permitted(data: &[CapData; 2]) -> u64 {
+    u64::from(data[0].permitted) | u64::from(data[1].permitted) << 32
 }
 
 fn set_capabilities(data: &[CapData; 2]) -> Raw<()> {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use crate::child::Ids;
 use crate::sys;
 use crate::{Error, Result};
 
@@ -17,7 +18,8 @@ const COUNT: u32 = 65_536;
 /// A user namespace in which ids 0..65,535 are a high range of the host's: root in it is nobody outside.
 #[derive(Debug)]
 pub struct UserNamespace {
-    fd: OwnedFd,
+    /// `None`: the host's own ids.
+    fd: Option<OwnedFd>,
 }
 
 impl UserNamespace {
@@ -37,10 +39,20 @@ impl UserNamespace {
             sys::exit(0);
         }
         let result = Self::map(pid);
+        // killed, since another thread's child may hold our end of the pipe too, and would keep this one waiting
+        // SAFETY: killing and reaping our own child, which nobody else reaps.
+        unsafe {
+            libc::kill(pid, libc::SIGKILL);
+            libc::waitpid(pid, std::ptr::null_mut(), 0);
+        }
         drop(alive_write);
-        // SAFETY: reaping our own child.
-        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
         result
+    }
+
+    /// No namespace: the box has the host's ids, and its root is the host's, less what is dropped. For modules that
+    /// need the kernel's help on block devices, which no other namespace's root gets.
+    pub fn of_host() -> Self {
+        Self { fd: None }
     }
 
     fn map(pid: i32) -> Result<Self> {
@@ -54,16 +66,19 @@ impl UserNamespace {
         }
         let fd = File::open(format!("/proc/{pid}/ns/user"))
             .map_err(|e| Error::setup("opening the user namespace", e))?;
-        Ok(Self { fd: fd.into() })
+        Ok(Self { fd: Some(fd.into()) })
     }
 
-    pub(crate) fn raw_fd(&self) -> i32 {
-        self.fd.as_raw_fd()
+    pub(crate) fn ids(&self) -> Ids {
+        Ids {
+            userns: self.fd.as_ref().map(AsRawFd::as_raw_fd),
+            root_id: self.root_id(),
+        }
     }
 
     /// The host's id of the box's root.
     pub fn root_id(&self) -> u32 {
-        BASE
+        if self.fd.is_some() { BASE } else { 0 }
     }
 }
 

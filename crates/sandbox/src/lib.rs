@@ -12,17 +12,23 @@
 //!
 //! Everything in the box dies with pid 1, and pid 1 dies with the thread that started it.
 
+mod attach;
 mod child;
 mod error;
 mod ids;
+mod loop_device;
 pub mod overlay;
 mod plan;
 mod run;
 mod steps;
 mod sys;
 
+pub use caps::Capability;
+
+pub use attach::{attach, attach_part, capability, detach, own_mount_table};
 pub use error::{Error, Result};
 pub use ids::UserNamespace;
+pub use loop_device::{LoopDevice, LoopOptions};
 pub use plan::{Command, DEFAULT_CAPABILITIES, Idmap, Layers, Mount, Part, Plan, Source};
 pub use run::{Ended, Killer, Running, start};
 pub use steps::{Step, steps};

@@ -89,6 +89,11 @@ pub enum Mount {
     Device {
         name: String,
     },
+    /// A device node of the host, whatever it is called, at `target`.
+    Node {
+        source: PathBuf,
+        target: PathBuf,
+    },
     /// The stacked layers of a tree.
     Tree {
         layers: Layers,

@@ -135,29 +135,9 @@ fn show(text: &CString) -> std::borrow::Cow<'_, str> {
 /// # Errors
 /// A path with a NUL byte.
 pub fn steps(plan: &Plan) -> Result<Vec<Step>> {
-    let mut builder = Builder {
-        scaffold: &plan.scaffold,
-        steps: Vec::new(),
-        made: Vec::new(),
-        benches: 0,
-    };
     let root = c_string(&plan.scaffold)?;
-    builder.steps.push(Step::Detach);
-    builder.steps.push(Step::Tmpfs {
-        target: root.clone(),
-        data: c"mode=0755".into(),
-    });
-    for mount in &plan.mounts {
-        builder.mount(mount)?;
-    }
-    let workbench = (builder.benches > 0)
-        .then(|| builder.inside(&Path::new("/").join(WORKBENCH)))
-        .transpose()?;
-    let mut steps = builder.steps;
-    if let Some(path) = workbench {
-        steps.push(Step::Unmount { path: path.clone() });
-        steps.push(Step::RemoveDirectory { path });
-    }
+    let mut steps = vec![Step::Detach];
+    steps.extend(root_steps(&plan.scaffold, &plan.mounts)?);
     steps.push(Step::Hostname {
         name: c_string(OsStr::new(&plan.hostname))?,
     });
@@ -170,6 +150,32 @@ pub fn steps(plan: &Plan) -> Result<Vec<Step>> {
         .iter()
         .fold(0u64, |mask, cap| mask | 1 << cap.index());
     steps.push(Step::Capabilities { mask });
+    Ok(steps)
+}
+
+/// The steps that build a root file system on the directory `scaffold`.
+pub(crate) fn root_steps(scaffold: &Path, mounts: &[Mount]) -> Result<Vec<Step>> {
+    let mut builder = Builder {
+        scaffold,
+        steps: Vec::new(),
+        made: Vec::new(),
+        benches: 0,
+    };
+    builder.steps.push(Step::Tmpfs {
+        target: c_string(scaffold)?,
+        data: c"mode=0755".into(),
+    });
+    for mount in mounts {
+        builder.mount(mount)?;
+    }
+    let workbench = (builder.benches > 0)
+        .then(|| builder.inside(&Path::new("/").join(WORKBENCH)))
+        .transpose()?;
+    let mut steps = builder.steps;
+    if let Some(path) = workbench {
+        steps.push(Step::Unmount { path: path.clone() });
+        steps.push(Step::RemoveDirectory { path });
+    }
     Ok(steps)
 }
 
@@ -213,6 +219,9 @@ impl Builder<'_> {
                     optional: false,
                 };
                 self.bind(&source, &Path::new("/dev").join(name), false, Idmap::None, true)
+            }
+            Mount::Node { source, target } => {
+                self.bind(&Source::at(source), target, false, Idmap::None, true)
             }
             Mount::Tree { layers, target } => {
                 self.mkdir(target, 0o755)?;

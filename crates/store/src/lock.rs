@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use crate::{Error, Result};
+use crate::{Error, Result, own};
 
 /// Takes a lock; `None`: it is held by another, which happens with the non-blocking operations only.
 pub(crate) fn flock(file: &File, operation: FlockOperation, path: &Path) -> Result<Option<()>> {
@@ -60,6 +60,7 @@ impl StageLock {
             }
             // the one before us removed the file when it was done: then ours is the lock of nothing
             if is_at(&file, path) {
+                own::add(path);
                 return Ok(Some(Self {
                     path: path.to_owned(),
                     _file: file,
@@ -73,6 +74,7 @@ impl Drop for StageLock {
     fn drop(&mut self) {
         // still locked, so nobody loses a lock by this; those who wait will notice and make a new file
         let _ = std::fs::remove_file(&self.path);
+        own::forget(&self.path);
     }
 }
 

@@ -119,6 +119,24 @@ impl Store {
         Some(chain)
     }
 
+    /// Whether a tree can be made upon the object: its index is whole. One that is not counts as missing from now on.
+    pub fn is_usable(&self, object: &Object) -> Result<bool> {
+        match self.index_of(object) {
+            Ok(_) => Ok(true),
+            Err(Error::Damaged { .. }) => {
+                // the rest stays, as others may have it mounted, until the object is made again
+                let path = object.path().join("index");
+                match std::fs::remove_file(&path) {
+                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                        Err(Error::io("remove the damaged", path, e))
+                    }
+                    _ => Ok(false),
+                }
+            }
+            Err(other) => Err(other),
+        }
+    }
+
     /// The index of an object, from memory when it was used just now.
     pub(crate) fn index_of(&self, object: &Object) -> Result<Arc<Index>> {
         let find = || {

@@ -23,6 +23,9 @@ pub struct Record {
     pub log: String,
     /// How long it took.
     pub seconds: f64,
+    /// Which stage it was, for those who compare stages; no part of what decides a hit.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub about: Value,
     /// Its tree is not evicted: the stage is a checkpoint.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
@@ -45,6 +48,7 @@ impl Record {
             metadata,
             log,
             seconds,
+            about: Value::Null,
             pinned: false,
         }
     }
@@ -60,6 +64,17 @@ impl Store {
             return Ok(None);
         };
         Ok(self.object(&tree)?.map(|object| (object, record)))
+    }
+
+    /// All records there are, in the order of their ids.
+    pub fn records(&self) -> Vec<Record> {
+        let list = std::fs::read_dir(self.refs()).into_iter().flatten().flatten();
+        let mut links: Vec<_> = list
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()))
+            .map(|entry| entry.path())
+            .collect();
+        links.sort();
+        links.iter().filter_map(|link| Some(read(link)?.1)).collect()
     }
 
     /// Publishes that the stage `id` made `object`. Where there was a reference, it is replaced.

@@ -11,10 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::FlockOperation;
 
 use crate::lock::{StageLock, flock, is_at};
-use crate::{Error, Result};
+use crate::{Error, Result, own};
 
 /// What the names of our directories begin with; all else in `tmp/` is not ours.
 const PREFIX: &str = "new-";
+/// The same in a directory of the user's.
+const HIDDEN: &str = ".osbuild-new-";
 
 /// A directory of one's own on the store's file system. It is removed with the value; should the process die, the next
 /// one that opens the store removes it.
@@ -26,10 +28,23 @@ pub struct Scratch {
 
 impl Scratch {
     pub(crate) fn new(tmp: &Path, name: &str) -> Result<Self> {
+        Self::named(tmp, &format!("{PREFIX}{name}"))
+    }
+
+    /// A hidden one in a directory outside the store, for what then takes its place there. Those that died builders left
+    /// are removed.
+    pub fn hidden_in(dir: &Path) -> Result<Self> {
+        let dir = std::path::absolute(dir).map_err(|e| Error::io("find", dir, e))?;
+        let new = Self::named(&dir, &format!("{HIDDEN}export"))?;
+        collect_named(&dir, HIDDEN);
+        Ok(new)
+    }
+
+    fn named(dir: &Path, name: &str) -> Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         loop {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let path = tmp.join(format!("{PREFIX}{name}-{}-{number}", std::process::id()));
+            let path = dir.join(format!("{name}-{}-{number}", std::process::id()));
             match DirBuilder::new().mode(0o755).create(&path) {
                 Ok(()) => {}
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
@@ -39,6 +54,7 @@ impl Scratch {
             let Ok(lock) = File::open(&path) else { continue };
             flock(&lock, FlockOperation::LockExclusive, &path)?;
             if is_at(&lock, &path) {
+                own::add(&path);
                 return Ok(Self { path, lock });
             }
         }
@@ -54,6 +70,7 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // what resists is a leftover, which is tried again when a store is opened
         let _ = remove(&self.path);
+        own::forget(&self.path);
         let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
     }
 }
@@ -71,15 +88,19 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 pub(crate) fn collect(tmp: &Path) {
     let Ok(list) = std::fs::read_dir(tmp) else { return };
     for entry in list.flatten() {
-        let path = entry.path();
-        if entry.file_name().as_encoded_bytes().starts_with(b"lock-") {
+        if begins(&entry.file_name(), "lock-") {
             // taken and dropped, which removes it
-            let _ = StageLock::take(&path, false);
-            continue;
+            let _ = StageLock::take(&entry.path(), false);
         }
-        if !is_ours(&entry.file_name()) {
-            continue;
-        }
+    }
+    collect_named(tmp, PREFIX);
+}
+
+/// Removes the directories whose names begin with `prefix` and that nobody holds.
+fn collect_named(dir: &Path, prefix: &str) {
+    let Ok(list) = std::fs::read_dir(dir) else { return };
+    for entry in list.flatten().filter(|entry| begins(&entry.file_name(), prefix)) {
+        let path = entry.path();
         let Ok(lock) = File::open(&path) else { continue };
         if matches!(
             flock(&lock, FlockOperation::NonBlockingLockExclusive, &path),
@@ -91,6 +112,6 @@ pub(crate) fn collect(tmp: &Path) {
     }
 }
 
-fn is_ours(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
+fn begins(name: &OsStr, prefix: &str) -> bool {
+    name.as_encoded_bytes().starts_with(prefix.as_bytes())
 }

@@ -1,6 +1,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
@@ -28,7 +29,11 @@ fn open(dir: &tempfile::TempDir) -> Store {
     Store::open(&dir.path().join("store")).unwrap()
 }
 
+/// Held while a process is started: between fork and exec it has all our descriptors, and so all our locks.
+static STARTING: RwLock<()> = RwLock::new(());
+
 fn shell(dir: &Path, script: &str) {
+    let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     let out = Command::new("sh")
         .args(["-euc", script])
         .current_dir(dir)
@@ -382,6 +387,7 @@ fn what_was_not_used_for_longest_is_evicted_first() {
     let used = objects.remove(3);
     drop((objects, base));
 
+    let _nobody_starts = STARTING.write().unwrap_or_else(PoisonError::into_inner);
     let total = store.evict().unwrap().left;
     store.set_max_size(Some(total - 500_000)).unwrap();
     assert_eq!(store.evict().unwrap().objects, 1);

@@ -45,7 +45,16 @@ impl Default for Options {
 /// Files and links that are there already are replaced; a directory meets only a directory. No link at the destination
 /// is followed. An attribute that cannot be set is an error: nothing is dropped in silence.
 pub fn copy_tree(from: &Tree, to: &Tree, options: &Options) -> Result<()> {
+    copy_tree_while(from, to, options, &|| true)
+}
+
+/// [`copy_tree`] that goes on while `goes_on` says so, which it is asked before each entry.
+///
+/// # Errors
+/// [`Error::Stopped`], with the copy unfinished.
+pub fn copy_tree_while(from: &Tree, to: &Tree, options: &Options, goes_on: &dyn Fn() -> bool) -> Result<()> {
     let mut copier = Copier {
+        goes_on,
         to,
         chain: Chain::new(),
         open: Vec::new(),
@@ -82,6 +91,7 @@ struct OpenDirectory {
 }
 
 struct Copier<'t> {
+    goes_on: &'t dyn Fn() -> bool,
     to: &'t Tree,
     chain: Chain,
     open: Vec<OpenDirectory>,
@@ -92,6 +102,9 @@ struct Copier<'t> {
 
 impl Visitor for Copier<'_> {
     fn enter(&mut self, entry: &Entry<'_>) -> Result<()> {
+        if !(self.goes_on)() {
+            return Err(Error::Stopped);
+        }
         let path = entry.path;
         if path.as_os_str().is_empty() {
             let root = open_directory(self.to.fd(), OsStr::new("."), path)?;
@@ -198,9 +211,13 @@ pub(crate) fn make(entry: &Entry<'_>, dir: BorrowedFd<'_>) -> Result<()> {
             let to: File = fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)
                 .map_err(|e| Error::errno("create", path, e))?
                 .into();
-            copy_file(&entry.open()?.into(), &to).map_err(|e| match e {
-                Error::Io { operation, cause, .. } => Error::io(operation, path, cause),
-                other => other,
+            copy_file(&entry.open()?.into(), &to).map_err(|e| {
+                // half a file passes for a whole one
+                let _ = fs::unlinkat(dir, name, AtFlags::empty());
+                match e {
+                    Error::Io { operation, cause, .. } => Error::io(operation, path, cause),
+                    other => other,
+                }
             })
         }
         Kind::Symlink => {

@@ -16,6 +16,9 @@ pub enum Error {
     /// The entry is there but of a kind or shape that the operation cannot take.
     #[error("/{path}: {reason}", path = path.display())]
     Unsuitable { path: PathBuf, reason: String },
+    /// Somebody asked for it.
+    #[error("stopped half-way")]
+    Stopped,
 }
 
 /// The result of a tree operation.

@@ -1,17 +1,23 @@
-//! What a person sees while it runs.
+//! What is told while it runs: to a person, or to a program as the Python osbuild's monitors do.
 
+mod context;
+mod jsonseq;
+mod local_time;
+mod log;
+mod out;
 mod silent;
 mod terminal;
-mod text;
 
 use std::io::IsTerminal;
 
-use executor::{Monitor, Report};
+use executor::{Library, Monitor, Report};
 use manifest::Manifest;
 use sources::Events;
 
 use crate::cli::Options;
 use crate::fetcher::Progress;
+
+pub(crate) use out::Out;
 
 /// A way to show a build.
 pub(crate) trait Show: Monitor + Events + Sync {
@@ -25,15 +31,47 @@ pub(crate) trait Show: Monitor + Events + Sync {
 pub(crate) struct View<'a>(Box<dyn Show + 'a>);
 
 impl<'a> View<'a> {
-    /// Bars on a terminal; the Python osbuild's text where stdout goes elsewhere; nothing with `--json` or `--quiet`.
-    pub(crate) fn new(options: &Options, name: &str, manifest: &'a Manifest) -> Self {
-        if options.json || options.quiet {
-            Self(Box::new(silent::Silent))
-        } else if std::io::stdout().is_terminal() {
-            Self(Box::new(terminal::Terminal::new(name)))
-        } else {
-            Self(Box::new(text::Text::new(name, manifest)))
+    /// The monitor that was asked for, which writes to `out`. Without one: nothing with `--json` or `--quiet`, bars on a
+    /// terminal, and the Python osbuild's text where stdout goes elsewhere.
+    ///
+    /// # Errors
+    /// There is no such monitor, or `out` (`None`) is not open.
+    pub(crate) fn new(
+        options: &Options,
+        manifest: &'a Manifest,
+        library: &'a Library,
+        out: Option<Out>,
+    ) -> Result<Self, String> {
+        let name = options.manifest.display().to_string();
+        let out = || {
+            let fd = options.monitor_fd.unwrap_or(1);
+            out.ok_or_else(|| format!("--monitor-fd {fd} is not an open descriptor"))
+        };
+        let default = match (options.json || options.quiet, Self::is_for_terminal(options)) {
+            (true, _) => "NullMonitor",
+            (_, true) => return Ok(Self(Box::new(terminal::Terminal::new(&name)))),
+            _ => "LogMonitor",
+        };
+        match options
+            .monitor
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .unwrap_or(default)
+        {
+            "NullMonitor" => Ok(Self(Box::new(silent::Silent))),
+            "LogMonitor" => Ok(Self(Box::new(log::Log::new(out()?, &name, manifest, library)))),
+            "JSONSeqMonitor" => Ok(Self(Box::new(jsonseq::JsonSeq::new(out()?, &name)))),
+            other => Err(format!(
+                "unknown monitor: {other} (there are NullMonitor, LogMonitor, JSONSeqMonitor)"
+            )),
         }
+    }
+
+    /// Whether a person watches, and no program.
+    pub(crate) fn is_for_terminal(options: &Options) -> bool {
+        let asked =
+            options.json || options.quiet || options.monitor.is_some() || options.monitor_fd.is_some();
+        !asked && std::io::stdout().is_terminal()
     }
 
     pub(crate) fn monitor(&self) -> &dyn Monitor {

@@ -1,0 +1,287 @@
+//! The services of one stage, in the order in which they depend on each other: inputs, devices, mounts.
+
+use std::path::{Path, PathBuf};
+
+use manifest::{ModuleKind, Stage};
+use sandbox::{Layers, Mount, UserNamespace};
+use serde_json::{Map, Value, json};
+use store::{Object, Store};
+
+use super::bench::Bench;
+use super::host::Host;
+use super::store_api::StoreApi;
+use crate::library::{Library, ModuleInfo};
+use crate::{Cancel, Error, Result};
+
+/// The foreign modules among those that a stage names.
+pub(crate) struct Modules {
+    /// For each input; `None` is one of ours.
+    inputs: Vec<Option<ModuleInfo>>,
+    devices: Vec<ModuleInfo>,
+    mounts: Vec<ModuleInfo>,
+}
+
+impl Modules {
+    /// # Errors
+    /// Nobody has such a device or mount.
+    pub(crate) fn find(library: &Library, stage: &Stage) -> Result<Self> {
+        let need = |kind: ModuleKind, name: &str| {
+            library.find(kind, name).ok_or_else(|| Error::Unbuildable {
+                stage: stage.name.clone(),
+                message: format!("there is no {} module {name}", kind.noun()),
+            })
+        };
+        Ok(Self {
+            inputs: stage
+                .inputs
+                .iter()
+                .map(|input| library.find(ModuleKind::Input, &input.kind))
+                .collect(),
+            devices: stage
+                .devices
+                .iter()
+                .map(|device| need(ModuleKind::Device, &device.kind))
+                .collect::<Result<_>>()?,
+            mounts: stage
+                .mounts
+                .iter()
+                .map(|mount| need(ModuleKind::Mount, &mount.kind))
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    /// Whether the stage needs no service.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inputs.iter().all(Option::is_none) && self.devices.is_empty() && self.mounts.is_empty()
+    }
+
+    /// Whether the input at `index` comes from a service.
+    pub(crate) fn has_input(&self, index: usize) -> bool {
+        matches!(self.inputs.get(index), Some(Some(_)))
+    }
+
+    /// Digests of all, for what the stage sees; none for a stage without services.
+    pub(crate) fn digests(&self) -> Vec<&str> {
+        let all = self
+            .inputs
+            .iter()
+            .flatten()
+            .chain(&self.devices)
+            .chain(&self.mounts);
+        all.map(|module| module.digest.as_str()).collect()
+    }
+}
+
+/// What a stage's services are given.
+pub(crate) struct Around<'a> {
+    pub(crate) stage: &'a Stage,
+    pub(crate) modules: &'a Modules,
+    pub(crate) objects: &'a [Option<Object>],
+    pub(crate) store: &'a Store,
+    pub(crate) users: &'a UserNamespace,
+    pub(crate) cancel: &'a Cancel,
+    pub(crate) scratch: &'a Path,
+    pub(crate) tell: &'a (dyn Fn(&str) + Sync),
+}
+
+/// A stage's services, running.
+pub(crate) struct Served<'a> {
+    pub(crate) host: Host<'a>,
+    bench: Bench,
+    api: StoreApi<'a>,
+    /// For the argument documents.
+    pub(crate) inputs: Map<String, Value>,
+    pub(crate) devices: Map<String, Value>,
+    pub(crate) mounts: Map<String, Value>,
+}
+
+impl<'a> Served<'a> {
+    /// Starts all. The calling thread has a mount table of its own.
+    ///
+    /// # Errors
+    /// A service fails; those that run already are stopped.
+    pub(crate) fn start(around: &Around<'a>, tree: Layers) -> Result<Self> {
+        let bench = Bench::new(around.scratch, tree, around.users)?;
+        let both = (around.store, around.users);
+        let mut served = Self {
+            host: Host::new(&around.stage.name, around.cancel, around.tell),
+            bench,
+            api: StoreApi::new(around.stage, around.objects, both, around.scratch)?,
+            inputs: Map::new(),
+            devices: Map::new(),
+            mounts: Map::new(),
+        };
+        let result = served.start_all(around);
+        match result {
+            Ok(()) => Ok(served),
+            Err(e) => {
+                // the service's own error says more than what closing may add
+                let _ = served.stop();
+                Err(e)
+            }
+        }
+    }
+
+    fn start_all(&mut self, around: &Around<'a>) -> Result<()> {
+        self.map_inputs(around)?;
+        let relative = self.open_devices(around)?;
+        self.make_mounts(around, &relative)
+    }
+
+    fn map_inputs(&mut self, around: &Around<'a>) -> Result<()> {
+        for (input, module) in around.stage.inputs.iter().zip(&around.modules.inputs) {
+            let Some(module) = module else { continue };
+            let id = format!("input/{}", input.name);
+            let target = plain(&input.name, around, &id).map(|name| self.bench.inputs().join(name))?;
+            std::fs::create_dir_all(&target).map_err(|e| Error::io("make", &target, e))?;
+            let args = json!({
+                "origin": input.origin.name(),
+                "refs": Map::from_iter(input.references.clone()),
+                "target": target,
+                "options": input.options,
+                "api": {"store": self.api.socket()},
+            });
+            let mut reply = self
+                .host
+                .call(id.clone(), program(module), ("map", &args), &mut self.api)?;
+            let path = reply["path"].as_str().map(PathBuf::from);
+            let below = path
+                .as_ref()
+                .and_then(|path| path.strip_prefix(self.bench.inputs()).ok());
+            let below = below.filter(|below| is_inside(below));
+            let below = below.ok_or_else(|| around.failed(&id, "its path is not below its target"))?;
+            reply["path"] = json!(Path::new("/run/osbuild/inputs").join(below));
+            self.inputs.insert(input.name.clone(), reply);
+        }
+        Ok(())
+    }
+
+    /// The devices' paths below `/dev`, where they have one.
+    fn open_devices(&mut self, around: &Around<'a>) -> Result<Vec<Option<String>>> {
+        let mut paths: Vec<Option<String>> = Vec::new();
+        for (device, module) in around.stage.devices.iter().zip(&around.modules.devices) {
+            let id = format!("device/{}", device.name);
+            let parent = device
+                .parent
+                .and_then(|index| paths.get(index))
+                .cloned()
+                .flatten();
+            let args = json!({
+                "dev": self.bench.dev(),
+                "tree": self.bench.tree(),
+                "parent": parent,
+                "options": device.options,
+            });
+            let mut reply = self
+                .host
+                .call(id.clone(), program(module), ("open", &args), &mut ())?;
+            let path = reply["path"].as_str().map(str::to_owned);
+            if let Some(path) = &path {
+                if !is_inside(Path::new(path)) {
+                    return Err(around.failed(&id, "its path is not below /dev"));
+                }
+                reply["path"] = json!(Path::new("/dev").join(path));
+            }
+            paths.push(path);
+            self.devices.insert(device.name.clone(), reply);
+        }
+        Ok(paths)
+    }
+
+    fn make_mounts(&mut self, around: &Around<'a>, devices: &[Option<String>]) -> Result<()> {
+        let root = self.bench.mounts();
+        for (mount, module) in around.stage.mounts.iter().zip(&around.modules.mounts) {
+            let id = format!("mount/{}", mount.name);
+            let device = mount
+                .device
+                .and_then(|index| devices.get(index))
+                .and_then(Option::as_ref);
+            let args = json!({
+                "source": device.map(|path| self.source(path, mount.partition)),
+                "target": mount.target,
+                "root": root,
+                "tree": self.bench.tree(),
+                "options": mount.options,
+            });
+            let reply = self
+                .host
+                .call(id.clone(), program(module), ("mount", &args), &mut ())?;
+            let argument = match reply.as_str().filter(|path| !path.is_empty()) {
+                None => json!({}),
+                Some(path) => {
+                    let below = Path::new(path)
+                        .strip_prefix(&root)
+                        .ok()
+                        .filter(|below| is_inside(below));
+                    let below = below.ok_or_else(|| around.failed(&id, "its path is not below its root"))?;
+                    let below = if below.as_os_str().is_empty() {
+                        Path::new(".")
+                    } else {
+                        below
+                    };
+                    json!({"path": format!("/run/osbuild/mounts/{}", below.display())})
+                }
+            };
+            self.mounts.insert(mount.name.clone(), argument);
+        }
+        Ok(())
+    }
+
+    /// The node of a device, or of its partition: the machine's own if there is one, since that is what tools look for.
+    fn source(&self, device: &str, partition: Option<u64>) -> String {
+        let own = Path::new("/dev").join(device);
+        let node = if own.exists() {
+            own
+        } else {
+            self.bench.dev().join(device)
+        };
+        match partition.filter(|number| *number != 0) {
+            Some(number) => format!("{}p{number}", node.display()),
+            None => node.display().to_string(),
+        }
+    }
+
+    /// What brings the services' work into the box: the stage's tree first.
+    pub(crate) fn bring(&self) -> Result<Vec<Mount>> {
+        let inputs: Vec<&str> = self.inputs.keys().map(String::as_str).collect();
+        self.bench.bring(&inputs)
+    }
+
+    /// Stops all services, the last one first, and lets go of the tree.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        self.host.stop();
+        self.bench.close()
+    }
+}
+
+impl Around<'_> {
+    fn failed(&self, id: &str, message: &str) -> Error {
+        Error::Unbuildable {
+            stage: self.stage.name.clone(),
+            message: format!("{id}: {message}"),
+        }
+    }
+}
+
+fn program(module: &ModuleInfo) -> (&Path, Option<&Path>) {
+    let package = module
+        .python_package
+        .as_ref()
+        .and_then(|package| package.parent());
+    (&module.executable, package)
+}
+
+/// A name that is joined to a directory.
+fn plain<'b>(name: &'b str, around: &Around<'_>, id: &str) -> Result<&'b str> {
+    if name.contains('/') || matches!(name, "" | "." | "..") {
+        return Err(around.failed(id, "its name must be a plain one"));
+    }
+    Ok(name)
+}
+
+/// Whether a relative path stays below where it begins.
+fn is_inside(path: &Path) -> bool {
+    use std::path::Component;
+    path.components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
