@@ -1,1 +1,47 @@
-fn main() {}
+//! What is done to the project rather than by it: `cargo xtask demo | test | install | gen | bench`.
+
+mod apt;
+mod bench;
+mod demo;
+mod executables;
+mod generate;
+mod install;
+mod packages;
+mod privilege;
+mod progress;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the project.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    Demo(demo::Options),
+    Test(test::Options),
+    Install(install::Options),
+    Gen(generate::Options),
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Demo(options) => demo::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Install(options) => install::run(&options),
+        Task::Gen(options) => generate::run(&options),
+        Task::Bench(options) => bench::run(&options),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
