@@ -1,1 +1,41 @@
 //! One file a promise.
+
+mod archives;
+mod bad_input;
+mod boots;
+mod cache;
+mod callers;
+mod cli;
+mod confinement;
+mod conformance_cli;
+mod debian;
+mod failures;
+mod foreign;
+mod foreign_protocol;
+mod full_disk;
+mod gate;
+mod install;
+mod monitors;
+mod plan;
+mod repositories;
+mod reproducible;
+mod rpm;
+mod samples;
+mod signals;
+mod source_failures;
+mod sources;
+
+#[test]
+fn no_file_is_forgotten() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let main = include_str!("main.rs");
+    for entry in std::fs::read_dir(here).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if let Some(name) = name.strip_suffix(".rs").filter(|name| *name != "main") {
+            assert!(
+                main.contains(&format!("\nmod {name};\n")),
+                "main.rs does not name {name}.rs"
+            );
+        }
+    }
+}

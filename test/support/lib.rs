@@ -5,17 +5,27 @@
 //! * [`oracle`]: what other tools say of a result
 //! * [`qemu`]: boots an image and talks to it over the serial console
 //! * [`Httpd`]: a web server that also misbehaves
+//! * [`manifests`]: small manifests, and modules in shell
+//! * [`listing`]: everything that is to be said of a directory tree
+//! * [`SmallDisk`]: a file system to fill up
+//! * [`need`]: what a promise needs of the machine
 
 mod binaries;
 mod env;
+mod failing;
 mod httpd;
 mod left_behind;
+pub mod listing;
+pub mod manifests;
+pub mod need;
 pub mod oracle;
 pub mod qemu;
 mod run;
+mod small_disk;
 
 pub use binaries::{Binaries, Profile, is_static, repository};
 pub use env::TestEnv;
 pub use httpd::{Httpd, Reply};
 pub use left_behind::left_behind;
-pub use run::{Run, run};
+pub use run::{Run, ends_within, run};
+pub use small_disk::SmallDisk;

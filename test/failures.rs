@@ -1,0 +1,229 @@
+//! A stage that fails, is killed or never ends: each with its message, its exit code, its document, and nothing left behind.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::manifests::tree_of;
+use tests::{Run, TestEnv, need, run};
+
+/// The stderr with what differs from run to run replaced.
+fn essence(env: &TestEnv, run: &Run, document: &Value) -> String {
+    let id = document["error"]["details"]["stage"]["id"]
+        .as_str()
+        .unwrap_or_default();
+    let text = run.stderr.replace(&env.path("").display().to_string(), "DIR/");
+    let text = text
+        .replace(id, "ID")
+        .replace(&id[..id.len().min(12)], "SHORT-ID");
+    let seconds = |line: &str| Some(line.rsplit_once(" after ")?.1.to_owned());
+    match text.lines().next().and_then(seconds) {
+        Some(time) => text.replacen(&format!(" after {time}"), " after TIME", 1),
+        None => text,
+    }
+}
+
+fn shell_stage(env: &TestEnv, script: &str) -> Value {
+    env.stage("org.example.stage", script);
+    tree_of(json!([{"type": "org.osbuild.noop"}, {"type": "org.example.stage"}]))
+}
+
+#[test]
+fn a_stage_that_fails_says_where_and_how() {
+    if !need::root("a stage that fails") {
+        return;
+    }
+    let env = TestEnv::new();
+    let script = "seq 1 30; echo 'no such thing' >&2; echo left > /run/osbuild/tree/left; exit 3";
+    let manifest = shell_stage(&env, script);
+    let (run, document) = env.fails(&manifest, &["-l", "lib"], 1);
+    let lines: String = (12..=30).map(|n| format!("  | {n}\n")).collect();
+    assert_eq!(
+        essence(&env, &run, &document),
+        format!(
+            "error: stage org.example.stage failed (exit 3) after TIME\n  \
+             at .pipelines[0].stages[1] of <stdin>, id SHORT-ID\n\
+             {lines}  | no such thing\n  \
+             full log: DIR/store/logs/ID.log (kept until the next run)\n"
+        )
+    );
+    let stage = &document["error"]["details"]["stage"];
+    assert_eq!(stage["type"], "org.example.stage");
+    assert!(stage["output"].as_str().unwrap().starts_with("1\n2\n"));
+    let log = env
+        .store()
+        .join(format!("logs/{}.log", stage["id"].as_str().unwrap()));
+    assert_eq!(std::fs::read_to_string(log).unwrap().lines().count(), 31);
+    // nothing of it is in the result, but the stage before it is kept
+    assert!(!env.out().join("left").exists());
+    assert_eq!(document["log"]["tree"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn our_own_stage_that_fails_says_why() {
+    if !need::root("a stage that fails") {
+        return;
+    }
+    let env = TestEnv::new();
+    let manifest = tree_of(json!([
+        {"type": "org.osbuild.chmod", "options": {"items": {"/missing": {"mode": "0644"}}}}
+    ]));
+    let (run, _) = env.fails(&manifest, &[], 1);
+    run.says(&["stage org.osbuild.chmod failed (exit 1)", "/missing"]);
+    let manifest = tree_of(json!([{"type": "org.osbuild.error", "options": {"returncode": 42}}]));
+    let (run, _) = env.fails(&manifest, &[], 1);
+    run.says(&[
+        "stage org.osbuild.error failed (exit 42)",
+        "at .pipelines[0].stages[0]",
+    ]);
+}
+
+#[test]
+fn a_stage_that_is_killed_or_says_nothing_is_told_so() {
+    if !need::root("a stage that is killed") {
+        return;
+    }
+    let env = TestEnv::new();
+    for (script, how) in [
+        ("kill -9 $$", "killed by signal 9"),
+        ("kill -SEGV $$", "killed by signal 11"),
+        ("kill -TERM 0; sleep 1000", "killed by signal 15"),
+        ("exit 77", "exit 77"),
+    ] {
+        let (run, document) = env.fails(&shell_stage(&env, script), &["-l", "lib"], 1);
+        assert_eq!(
+            essence(&env, &run, &document),
+            format!(
+                "error: stage org.example.stage failed ({how}) after TIME\n  \
+                 at .pipelines[0].stages[1] of <stdin>, id SHORT-ID\n  \
+                 full log: DIR/store/logs/ID.log (kept until the next run)\n"
+            )
+        );
+        assert_eq!(document["error"]["details"]["stage"]["output"], "");
+    }
+}
+
+#[test]
+fn a_stage_that_never_ends_is_stopped_with_all_that_it_started() {
+    if !need::root("a stage that never ends") {
+        return;
+    }
+    let scripts = [
+        "echo begun; sleep 1000",
+        "trap '' TERM INT HUP; echo begun; while :; do sleep 1000; done",
+        "echo begun; setsid sleep 1000 & sleep 1000 >/dev/null & wait",
+        "echo begun; exec >&- 2>&-; sleep 1000",
+        "echo begun; kill -STOP $$",
+        // without an end, and without a pause
+        "echo begun; exec cat /dev/zero > /dev/null",
+    ];
+    std::thread::scope(|scope| {
+        for script in scripts {
+            scope.spawn(move || {
+                let env = TestEnv::new();
+                let manifest = shell_stage(&env, script);
+                let args = ["-l", "lib", "--stage-timeout", "2"];
+                let (run, document) = env.fails(&manifest, &args, 1);
+                assert!(run.time < Duration::from_secs(20), "{script}: {:?}", run.time);
+                assert_eq!(
+                    essence(&env, &run, &document),
+                    "error: stage org.example.stage failed (stopped: over its limit of 2 s) after TIME\n  \
+                     at .pipelines[0].stages[1] of <stdin>, id SHORT-ID\n  \
+                     | begun\n  \
+                     full log: DIR/store/logs/ID.log (kept until the next run)\n",
+                    "{script}"
+                );
+            });
+        }
+    });
+}
+
+#[test]
+fn a_daemon_does_not_outlive_its_stage() {
+    if !need::root("daemons of a stage") {
+        return;
+    }
+    let env = TestEnv::new();
+    // they hold stdout: who waits for its end waits forever
+    let script = "setsid sh -c 'trap \"\" TERM; sleep 1000' & sleep 1000 & echo done";
+    let run = env.build(&shell_stage(&env, script), &["-l", "lib"]).expect(0);
+    assert!(run.time < Duration::from_secs(20), "{:?}", run.time);
+    assert!(run.stdout.contains("\ndone\n"), "{run}");
+}
+
+#[test]
+fn whatever_a_stage_prints_can_be_shown() {
+    if !need::root("a stage that prints much") {
+        return;
+    }
+    let env = TestEnv::new();
+    // 24 MB in short lines, one line of 24 MB, and what is not UTF-8
+    let script = r"yes 'a line' | head -n 3500000
+head -c 24000000 /dev/zero | tr '\0' x; echo
+printf 'caf\303\251 \377\376 \303( \033[31mred\033[0m\r\000end\n'; printf 'half \342\202'; exit 1";
+    let (run, document) = env.fails(&shell_stage(&env, script), &["-l", "lib"], 1);
+    let end = "caf\u{e9} \u{fffd}\u{fffd} \u{fffd}( \u{1b}[31mred\u{1b}[0m\r\0end\nhalf \u{fffd}";
+    let output = document["error"]["details"]["stage"]["output"].as_str().unwrap();
+    assert!(output.ends_with(end), "{:?}", output.get(output.len() - 80..));
+    assert!(
+        output.len() < 10 << 20,
+        "{} bytes of output are kept",
+        output.len()
+    );
+    let id = document["error"]["details"]["stage"]["id"].as_str().unwrap();
+    let log = env.store().join(format!("logs/{id}.log"));
+    assert!(std::fs::metadata(log).unwrap().len() > 48_000_000);
+    // a terminal is not flooded, nor told to do things
+    assert!(run.stderr.len() < 100_000, "{} bytes on stderr", run.stderr.len());
+    assert!(
+        !run.stderr.contains('\u{1b}'),
+        "escape sequences reach the terminal"
+    );
+    assert!(run.stderr.contains("end\n  | half"), "the end is shown");
+}
+
+#[test]
+fn a_library_directory_that_is_not_there_is_named() {
+    let env = TestEnv::new();
+    let manifest = tree_of(json!([]));
+    let (run, document) = env.fails(&manifest, &["-l", "nowhere"], 1);
+    let dir = env.path("nowhere").display().to_string();
+    run.says(&[&dir, "hint: "]);
+    let message = document["error"]["details"]["message"].as_str().unwrap();
+    assert!(message.contains(&dir), "{message}");
+}
+
+#[test]
+fn osbuild_without_its_modules_says_where_it_looked() {
+    let env = TestEnv::new();
+    std::fs::create_dir(env.path("bin")).unwrap();
+    let alone = env.path("bin/osbuild");
+    std::fs::copy(env.binaries().osbuild(), &alone).unwrap();
+    let manifest = tree_of(json!([{"type": "org.osbuild.noop"}]));
+    let call = |args: &[&str]| {
+        let mut command = env.command(&alone);
+        command
+            .args(["--store", "store", "--output", "out", "-"])
+            .args(args);
+        run(
+            &mut command,
+            manifest.to_string().as_bytes(),
+            Duration::from_secs(60),
+        )
+        .expect(1)
+    };
+    let people = call(&[]).says(&["error: the modules are nowhere", "bin/osbuild-modules", "hint: "]);
+    assert_eq!(people.stdout, "");
+    assert_eq!(people.stderr.lines().count(), 2, "{people}");
+    let machine = call(&["--json"]);
+    assert_eq!(
+        (machine.stderr.as_str(), &machine.json()["success"]),
+        ("", &json!(false))
+    );
+    // one that is no such thing is told apart
+    env.module("x", "y", "echo nonsense");
+    std::fs::copy(env.path("lib/x/y"), env.path("bin/osbuild-modules")).unwrap();
+    let run = call(&[]).says(&["does not describe its modules"]);
+    assert!(!run.stderr.contains("nowhere"));
+    assert!(!Path::new(&env.store()).exists());
+}

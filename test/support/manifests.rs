@@ -1,0 +1,66 @@
+//! Small manifests, the modules in shell that they name, and what they are given.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::TestEnv;
+
+/// A manifest of format 2 with one pipeline, `tree`, of these stages.
+pub fn tree_of(stages: Value) -> Value {
+    json!({"version": "2", "pipelines": [{"name": "tree", "stages": stages}]})
+}
+
+/// The checksum by which a manifest names a content.
+pub fn sha256(content: impl AsRef<[u8]>) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(content.as_ref())))
+}
+
+/// A stage `org.osbuild.copy` that puts sources (checksum, path in the tree) into the tree.
+pub fn copy_of(files: &[(&str, &str)]) -> Value {
+    let references: Vec<&str> = files.iter().map(|(checksum, _)| *checksum).collect();
+    let paths: Vec<Value> = files
+        .iter()
+        .map(|(checksum, to)| {
+            json!({"from": format!("input://files/{checksum}"), "to": format!("tree:///{to}")})
+        })
+        .collect();
+    json!({
+        "type": "org.osbuild.copy",
+        "inputs": {"files": {
+            "type": "org.osbuild.files", "origin": "org.osbuild.source", "references": references,
+        }},
+        "options": {"paths": paths},
+    })
+}
+
+/// The manifest whose one stage copies every item of a source, as `/0`, `/1` and so on in the source's order.
+pub fn fetching(source: &str, items: Vec<(String, Value)>) -> Value {
+    let paths: Vec<String> = (0..items.len()).map(|number| number.to_string()).collect();
+    let files: Vec<(&str, &str)> = items
+        .iter()
+        .zip(&paths)
+        .map(|((checksum, _), path)| (checksum.as_str(), path.as_str()))
+        .collect();
+    let mut manifest = tree_of(json!([copy_of(&files)]));
+    let items: Map<String, Value> = items.into_iter().collect();
+    manifest["sources"] = json!({source: {"items": items}});
+    manifest
+}
+
+impl TestEnv {
+    /// Writes a module in shell into the library directory `lib`; `folder` is such as `stages`.
+    pub fn module(&self, folder: &str, name: &str, script: &str) -> PathBuf {
+        let path = self.write(&format!("lib/{folder}/{name}"), format!("#!/bin/sh\n{script}\n"));
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).expect("the mode of a new file can be set");
+        path
+    }
+
+    /// Writes a stage in shell into the library directory `lib`.
+    pub fn stage(&self, name: &str, script: &str) -> PathBuf {
+        self.module("stages", name, script)
+    }
+}
