@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tree::index::{Index, TreeDigest};
 
@@ -24,9 +24,17 @@ pub struct Store {
     pub(crate) path: PathBuf,
     /// Where files are written before they are moved to their places.
     pub(crate) desk: Scratch,
+    /// False from the moment the desk goes: for the thread that outlives the value.
+    pub(crate) open: Arc<Mutex<bool>>,
     /// The indexes used last: the stage that follows needs that of the stage before.
     pub(crate) recent: Mutex<VecDeque<(TreeDigest, Arc<Index>)>>,
     _peer: PeerLock,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
 }
 
 impl Store {
@@ -77,6 +85,7 @@ impl Store {
         let store = Self {
             path,
             desk,
+            open: Arc::new(Mutex::new(true)),
             recent: Mutex::default(),
             _peer: peer,
         };

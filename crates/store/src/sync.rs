@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::PoisonError;
 
 use crate::info::{Info, boot_id};
 use crate::store::{Store, write_whole};
@@ -15,12 +16,18 @@ impl Store {
         let _ = self.evict();
         let objects = self.objects();
         let desk = self.desk.path().to_owned();
-        // nobody waits for the thread: when the process ends before it, the marks stay
+        let open = self.open.clone();
+        // nobody waits for the thread: when the store is closed before it is done, the marks stay
         let _ = std::thread::Builder::new().name("sync".into()).spawn(move || {
             let marked = marked(&objects);
             let Ok(dir) = File::open(&objects) else { return };
             if rustix::fs::syncfs(&dir).is_ok() {
                 for (name, info) in marked {
+                    // while this is held the desk is there
+                    let open = open.lock().unwrap_or_else(PoisonError::into_inner);
+                    if !*open {
+                        return;
+                    }
                     clear_mark(&desk, &objects.join(name), info);
                 }
             }

@@ -340,6 +340,7 @@ fn a_store_of_the_python_osbuild_is_shared_with_it() {
     store.set_max_size(None).unwrap();
     assert_eq!(store.max_size().unwrap(), None);
     assert!(!peer_can_write(&path));
+    let _nobody_starts = STARTING.write().unwrap_or_else(PoisonError::into_inner);
     drop(store);
     assert!(peer_can_write(&path));
     assert!(path.join("objects").join(&id).join("data/tree").is_dir() && path.join("tmp/host").is_dir());
