@@ -86,18 +86,39 @@ fn look_inside(image: &Image, firmware: Firmware) -> Result<Own> {
     boot.firmware = firmware;
     let start = Instant::now();
     let mut machine = Machine::start(&boot)?;
+    let looked = ask(&mut machine, image, firmware);
+    let (own, to_login) = looked.with_context(|| {
+        let file = image.file(&format!("console-{firmware:?}.log"));
+        match std::fs::write(&file, machine.transcript()) {
+            Ok(()) => format!("all that the console said is in {}", file.display()),
+            Err(e) => format!("the console's text cannot be kept: {e}"),
+        }
+    })?;
+    machine.power_off()?;
+    let (release, all) = (image.release, start.elapsed());
+    println!(
+        "Debian {release} by {firmware:?}: login prompt after {:.0} s, looked at and off after {:.0} s",
+        to_login.as_secs_f32(),
+        all.as_secs_f32()
+    );
+    Ok(own)
+}
+
+/// All questions, and when the machine asked who is there.
+fn ask(machine: &mut Machine, image: &Image, firmware: Firmware) -> Result<(Own, Duration)> {
+    let start = Instant::now();
     let greeting = machine.wait_for_login(LOGIN)?;
     let to_login = start.elapsed();
     ensure!(greeting.ends_with("web1"), "the prompt does not name the machine");
     machine.login("ada", "changeme")?;
-    as_user(&mut machine)?;
+    as_user(machine)?;
     machine.become_root("changeme")?;
     let state = machine.run("systemctl is-system-running --wait")?;
     let failed = machine.ask("systemctl --failed --no-legend --plain")?;
     ensure!(failed.is_empty(), "units failed:\n{failed}");
     ensure!(state.output == "running\n", "the system is {}", state.output);
-    as_root(&mut machine, firmware)?;
-    packages(&mut machine, &image.manifest)?;
+    as_root(machine, firmware)?;
+    packages(machine, &image.manifest)?;
     let own = Own {
         machine_id: machine.ask("cat /etc/machine-id")?,
         host_keys: machine
@@ -109,14 +130,7 @@ fn look_inside(image: &Image, firmware: Firmware) -> Result<Own> {
     let is_id = own.machine_id.len() == 32 && own.machine_id.bytes().all(|b| b.is_ascii_hexdigit());
     ensure!(is_id, "the machine id is `{}`", own.machine_id);
     ensure!(own.host_keys.len() >= 2, "{:?}", own.host_keys);
-    machine.power_off()?;
-    let (release, all) = (image.release, start.elapsed());
-    println!(
-        "Debian {release} by {firmware:?}: login prompt after {:.0} s, looked at and off after {:.0} s",
-        to_login.as_secs_f32(),
-        all.as_secs_f32()
-    );
-    Ok(own)
+    Ok((own, to_login))
 }
 
 /// Each command prints what stands beside it.

@@ -43,6 +43,11 @@ impl Image {
         self.dir.join("out/disk.qcow2")
     }
 
+    /// A place beside it that is kept.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
     pub fn store(&self) -> PathBuf {
         self.dir.join("store")
     }

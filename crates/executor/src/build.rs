@@ -115,6 +115,7 @@ impl Build<'_> {
         if !report.success() || needed.is_empty() {
             return Ok(());
         }
+        carries_layers(self.store)?;
         let users = UserNamespace::new()?;
         let mut objects: Vec<Option<Object>> = self.manifest.pipelines.iter().map(|_| None).collect();
         for index in needed {
@@ -388,6 +389,21 @@ pub(crate) fn saw_of(
         &inputs,
         runner,
     )
+}
+
+/// Refuses a store on a file system on which no overlay can be written, before the kernel does so with fewer words.
+fn carries_layers(store: &Store) -> Result<()> {
+    // the magic numbers of linux/magic.h
+    const UNSUITABLE: [(i64, &str); 3] = [(0x794c_7630, "overlayfs"), (0x6969, "NFS"), (0x0102_1997, "9p")];
+    let path = store.path();
+    let there = rustix::fs::statfs(path).map_err(|e| Error::io("look at", path, e))?;
+    match UNSUITABLE.iter().find(|(magic, _)| *magic == there.f_type as i64) {
+        Some((_, kind)) => Err(Error::StorePlace {
+            path: path.to_owned(),
+            kind,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The pipelines to build: those wanted, before each one its build pipeline and those whose trees it reads.

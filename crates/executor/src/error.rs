@@ -26,6 +26,9 @@ pub enum Error {
     /// The library of modules is not as it should be.
     #[error("{message}")]
     Library { message: String, hint: String },
+    /// The store lies on a file system that cannot carry the layers of trees.
+    #[error("the store {path} lies on {kind}, which cannot carry the layers of trees", path = path.display())]
+    StorePlace { path: PathBuf, kind: &'static str },
     /// An input, or the build root, of a stage cannot be had.
     #[error("{stage}: {message}")]
     Unbuildable { stage: String, message: String },

@@ -85,6 +85,11 @@ pub(crate) fn ready(
     if input.name.contains('/') || input.name == ".." {
         return Err(unbuildable("its name must be a plain one".into()));
     }
+    // a source of a library directory may let others pass: they must not name files of the host
+    let plain = |name: &String| !name.contains('/') && !matches!(name.as_str(), "" | "." | "..");
+    if let Some((wrong, _)) = input.references.iter().find(|(name, _)| !plain(name)) {
+        return Err(unbuildable(format!("the reference `{wrong}` is no checksum")));
+    }
     let target = Path::new(ROOT).join(&input.name);
     match (input.kind.as_str(), input.origin) {
         ("org.osbuild.files", Origin::Source) => source_files(input, store, scratch, &target),

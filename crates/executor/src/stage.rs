@@ -122,7 +122,8 @@ impl Job<'_> {
         let running = sandbox::start(plan, self.users, write)?;
         let watch = self.cancel.watch(running.killer());
         let mut output = Output::new(Some(log));
-        let deadline = self.timeout.map(|limit| Instant::now() + limit);
+        // a limit beyond all clocks is none
+        let deadline = self.timeout.and_then(|limit| Instant::now().checked_add(limit));
         let mut beside: Vec<&mut dyn Beside> = Vec::new();
         if let Some(served) = &mut served {
             beside.push(&mut served.host);

@@ -1,46 +1,43 @@
 //! `image-builder build`: the manifest is handed to `osbuild`.
 
-use std::io::Write;
-use std::os::unix::process::ExitStatusExt;
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::cli::Build;
 use crate::compose;
 use crate::error::{Failure, OrFail, Result};
 use crate::print;
 
-/// Makes the manifest and builds it.
+/// Makes the manifest and becomes the `osbuild` that builds it: signals reach that one, and its exit code is ours.
 pub fn run(build: &Build) -> Result<()> {
     let manifest = print::text(&compose::manifest(&build.image)?)?;
+    let manifest = file_of(&manifest).or_fail(|| "cannot hand the manifest to osbuild".to_owned())?;
+    let image = build.output.join(build.image.image.filename());
+    eprintln!("building {}", image.display());
     let program = osbuild();
-    let mut child = Command::new(&program)
+    let error = Command::new(&program)
         .arg("--store")
         .arg(&build.store)
         .arg("--output")
         .arg(&build.output)
         .arg("-")
-        .stdin(Stdio::piped())
-        .spawn()
-        .map_err(|error| {
-            Failure::failed(format!("cannot run {}: {error}", program.display()))
-                .hint("`osbuild` must lie beside `image-builder` or in the PATH")
-        })?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // one that ends early says itself why
-        stdin.write_all(manifest.as_bytes()).ok();
-    }
-    let status = child
-        .wait()
-        .or_fail(|| format!("cannot wait for {}", program.display()))?;
-    if status.success() {
-        println!("{}", build.output.join(build.image.image.filename()).display());
-        return Ok(());
-    }
-    Err(Failure::failed(match status.signal() {
-        Some(signal) => format!("osbuild was killed by signal {signal}"),
-        None => "osbuild could not build the image; what it said stands above".to_owned(),
-    }))
+        .stdin(manifest)
+        .exec();
+    Err(
+        Failure::failed(format!("cannot run {}: {error}", program.display()))
+            .hint("`osbuild` must lie beside `image-builder` or in the PATH"),
+    )
+}
+
+/// A file without a name that holds a text, to be read from its beginning.
+fn file_of(text: &str) -> std::io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// The one beside this program, else the one in the path.

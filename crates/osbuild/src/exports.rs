@@ -6,7 +6,7 @@ use executor::{Cancel, Destination, Error, Report};
 use manifest::{Manifest, Version};
 
 use crate::cli::Options;
-use crate::{fail, print};
+use crate::{fail, print, run};
 
 /// A tree to hand out.
 #[derive(Debug)]
@@ -83,11 +83,8 @@ pub(crate) fn destinations(
             .components()
             .all(|part| matches!(part, Component::Normal(_)))
         {
-            print::error(
-                &format!("export {name} would leave {}", dir.display()),
-                Some("rename the pipeline"),
-            );
-            return Err(fail::FAILED);
+            let message = format!("export {name} would leave {}: rename the pipeline", dir.display());
+            return Err(run::fatal(options, &message));
         }
         let export = Export {
             pipeline: *pipeline,

@@ -87,6 +87,9 @@ pub(crate) fn failure(manifest: &str, failure: &Failure) {
 pub(crate) fn fatal(error: &Error) {
     let hint = match error {
         Error::Library { hint, .. } => Some(hint.clone()),
+        Error::StorePlace { .. } => Some(
+            "give `--store` a directory on ext4, XFS, Btrfs or the like; in a container, a volume".into(),
+        ),
         Error::Sandbox(_) => Some(
             "boxes need root, and a kernel with user namespaces and id-mapped mounts (5.19 or newer)".into(),
         ),

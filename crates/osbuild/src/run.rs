@@ -127,7 +127,8 @@ fn error(options: &Options, interrupt: &Interrupt, error: &Error) -> u8 {
     fail::FAILED
 }
 
-fn fatal(options: &Options, message: &str) -> u8 {
+/// Says what ends the run before it began, as a document with `--json`: the exit code.
+pub(crate) fn fatal(options: &Options, message: &str) -> u8 {
     if options.json {
         print::stdout(&format!("{}\n", python_text(&fail::fatal_document(message))));
     } else {

@@ -27,7 +27,12 @@ impl Interrupt {
             signal: Arc::default(),
         };
         let (cancel, signal) = (this.cancel.clone(), this.signal.clone());
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let mut wanted = vec![SIGINT, SIGTERM];
+        // under `nohup` the build goes on when its terminal goes away
+        if !is_ignored(SIGHUP) {
+            wanted.push(SIGHUP);
+        }
+        let mut signals = Signals::new(wanted)?;
         std::thread::spawn(move || {
             for number in signals.forever() {
                 if signal.swap(number, Ordering::SeqCst) != 0 {
@@ -51,6 +56,14 @@ impl Interrupt {
         };
         128 + signal as u8
     }
+}
+
+/// Whether whoever started us ignores a signal (proc(5), `SigIgn`: a mask of which bit 0 is signal 1).
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// Ends the process, with nothing of it left.

@@ -1,13 +1,12 @@
 //! Trees and devices on the host's side of a box, for host services: in a mount table that one thread has for itself.
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
 use std::path::Path;
 use std::str::FromStr;
 
 use caps::Capability;
 
-use crate::steps::root_steps;
+use crate::steps::{c_string, root_steps};
 use crate::sys::{self, check};
 use crate::{Error, Mount, Result, Step, UserNamespace, child};
 
@@ -40,14 +39,10 @@ pub fn attach(scaffold: &Path, mounts: &[Mount], users: &UserNamespace) -> Resul
 /// # Errors
 /// There is no such part, or no such target.
 pub fn attach_part(root: &Path, path: &Path, target: &Path, users: &UserNamespace) -> Result<()> {
-    let text = |path: &Path| {
-        CString::new(path.as_os_str().as_encoded_bytes())
-            .map_err(|_| Error::Plan(format!("{} has a NUL byte", path.display())))
-    };
     let step = Step::Clone {
-        root: text(root)?,
-        path: text(path)?,
-        target: text(target)?,
+        root: c_string(root)?,
+        path: c_string(path)?,
+        target: c_string(target)?,
         read_only: true,
         idmap: crate::Idmap::None,
         devices: false,
@@ -61,9 +56,7 @@ pub fn attach_part(root: &Path, path: &Path, target: &Path, users: &UserNamespac
 /// # Errors
 /// There is none.
 pub fn detach(path: &Path) -> Result<()> {
-    let text = CString::new(path.as_os_str().as_encoded_bytes())
-        .map_err(|_| Error::Plan(format!("{} has a NUL byte", path.display())))?;
-    sys::unmount(&text).map_err(|e| {
+    sys::unmount(&c_string(path)?).map_err(|e| {
         let operation = format!("unmounting {}", path.display());
         Error::setup(operation, std::io::Error::from_raw_os_error(e))
     })

@@ -292,7 +292,8 @@ fn attach_clone(
         Idmap::None => sys::set_mount(clone, attributes, None),
         Idmap::Required => sys::set_mount(clone, attributes, userns),
         Idmap::Wanted => match sys::set_mount(clone, attributes, userns) {
-            Err(libc::EINVAL) => sys::set_mount(clone, attributes, None),
+            // the file system cannot, or the mount is mapped already
+            Err(libc::EINVAL | libc::EPERM) => sys::set_mount(clone, attributes, None),
             other => other,
         },
     };
@@ -530,6 +531,10 @@ fn reap(prepared: &Prepared, module: libc::pid_t) -> ! {
         if pid == libc::c_long::from(module) {
             let _ = sys::write(prepared.report, &Report::Ended(status).to_bytes());
             sys::exit(0);
+        }
+        // whoever started us ignores SIGCHLD: the kernel has reaped the module, and nobody knows how it ended
+        if pid < 0 && sys::errno() == libc::ECHILD {
+            sys::exit(1);
         }
     }
 }

@@ -8,6 +8,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
 };
 
+use crate::steps::c_string;
 use crate::{Error, Result, sys};
 
 /// A merged view of layers. It vanishes with this value.
@@ -23,9 +24,7 @@ impl Merged {
     /// There is no layer, or the kernel refuses the overlay.
     pub fn open(layers: &[PathBuf]) -> Result<Self> {
         if let [single] = layers {
-            let path = std::ffi::CString::new(single.as_os_str().as_encoded_bytes())
-                .map_err(|_| Error::Plan(format!("{} has a NUL byte", single.display())))?;
-            let fd = sys::open_path(&path).map_err(|e| {
+            let fd = sys::open_path(&c_string(single)?).map_err(|e| {
                 Error::setup(
                     format!("opening {}", single.display()),
                     std::io::Error::from_raw_os_error(e),

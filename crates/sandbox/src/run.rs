@@ -5,13 +5,13 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::child::{self, Prepared, Report};
 use crate::ids::pipe;
+use crate::steps::c_string;
 use crate::{Error, Plan, Result, Step, UserNamespace, steps, sys};
 
 /// How a module ended.
@@ -79,7 +79,7 @@ pub fn start(plan: Plan, users: &UserNamespace, output: OwnedFd) -> Result<Runni
     let (start_read, start_write) = pipe()?;
     let prepared = Prepared {
         steps,
-        program: c_string(command.program.as_os_str())?,
+        program: c_string(&command.program)?,
         argv: pointers(&args),
         envp: pointers(&env),
         ids: users.ids(),
@@ -183,12 +183,8 @@ impl Drop for Running {
     }
 }
 
-fn c_string(text: &std::ffi::OsStr) -> Result<CString> {
-    CString::new(text.as_bytes()).map_err(|_| Error::Plan(format!("{text:?} has a NUL byte")))
-}
-
 fn c_strings(texts: &[std::ffi::OsString]) -> Result<Vec<CString>> {
-    texts.iter().map(|text| c_string(text)).collect()
+    texts.iter().map(c_string).collect()
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {

@@ -427,7 +427,8 @@ impl Builder<'_> {
     }
 }
 
-fn c_string(path: impl AsRef<OsStr>) -> Result<CString> {
+/// A text as the kernel takes it.
+pub(crate) fn c_string(path: impl AsRef<OsStr>) -> Result<CString> {
     let path = path.as_ref();
     CString::new(path.as_bytes()).map_err(|_| Error::Plan(format!("{path:?} has a NUL byte")))
 }

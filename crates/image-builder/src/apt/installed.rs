@@ -33,7 +33,8 @@ fn key(repository: &Repository, family: Family) -> Option<String> {
     let keyring = || Some(family.keyring().to_owned());
     match repository.signed_by.as_deref().map(str::trim_end) {
         Some(key) if key.contains('\n') => Some(key.to_owned()),
-        Some(path) if path == family.keyring() => keyring(),
+        // newer releases have it under both endings
+        Some(path) if stem(path) == stem(family.keyring()) => keyring(),
         Some(path) if path.starts_with('/') && !path.contains(' ') => {
             let bytes = std::fs::read(path).ok()?;
             Some(keys::as_field(&bytes))
@@ -44,9 +45,26 @@ fn key(repository: &Repository, family: Family) -> Option<String> {
     }
 }
 
+/// The path of a keyring without the ending that keyrings have.
+fn stem(path: &str) -> &str {
+    let endings = [".gpg", ".pgp"].iter();
+    endings
+        .filter_map(|ending| path.strip_suffix(ending))
+        .next()
+        .unwrap_or(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_distributions_keyring_is_known_by_both_endings() {
+        let path = "/usr/share/keyrings/debian-archive-keyring.pgp";
+        let repository = repository("http://a.example/debian", None, Some(path));
+        let keyring = Some(Family::Debian.keyring().to_owned());
+        assert_eq!(key(&repository, Family::Debian), keyring);
+    }
 
     fn repository(uri: &str, id: Option<&str>, signed_by: Option<&str>) -> Repository {
         Repository {

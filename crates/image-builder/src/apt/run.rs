@@ -133,6 +133,12 @@ impl Apt {
                     other.uri
                 );
             }
+            if self.repositories.is_empty() {
+                return Err(Failure::input(
+                    "this machine has no apt repositories of the distribution itself",
+                )
+                .hint("name one with `--repo URL`, or take what there is with `--all-repos`"));
+            }
             let sources = render(&self.repositories);
             self.fill_scratch(&sources)
                 .or_fail(|| "cannot set up apt".to_owned())?;

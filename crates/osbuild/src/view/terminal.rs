@@ -14,6 +14,10 @@ use crate::fail::clock;
 use crate::fetcher::Progress;
 use crate::print::stdout;
 
+/// How much of a stage's last line is shown, in characters, and how much of one without an end is kept, in bytes.
+const LINE: usize = 400;
+const PARTIAL: usize = 64 << 10;
+
 /// Width of the column of names.
 const NAMES: usize = 10;
 
@@ -160,16 +164,20 @@ impl Monitor for Terminal {
     fn stage_output(&self, _: &Stage, text: &str) {
         let mut state = self.state();
         state.partial.push_str(text);
+        // a carriage return begins a line anew: what a progress display wrote before it is gone
+        let ends = ['\n', '\r'];
         let whole = state
             .partial
-            .trim_end_matches('\n')
-            .rsplit('\n')
+            .trim_end_matches(ends)
+            .rsplit(ends)
             .next()
-            .unwrap_or_default()
-            .trim_end()
-            .to_owned();
-        if let Some(at) = state.partial.rfind('\n') {
+            .unwrap_or_default();
+        let whole: String = whole.trim_end().chars().take(LINE).collect();
+        if let Some(at) = state.partial.rfind(ends) {
             state.partial.drain(..=at);
+        }
+        if state.partial.len() > PARTIAL {
+            state.partial.clear();
         }
         if let Some(line) = state.line.as_ref().filter(|_| !whole.is_empty()) {
             // what a stage prints must not steer the terminal
