@@ -1,35 +1,23 @@
-//! Running one stage: its box, its arguments, its output, its end.
+//! Running one stage: its services, its output, its end. What its box looks like is in [`plan`].
 
-use std::ffi::OsString;
+mod plan;
+
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use manifest::{ModuleKind, Stage};
-use sandbox::{Command, Ended, Idmap, Layers, Mount, Part, Plan, Source, UserNamespace};
-use serde_json::{Map, Value, json};
+use manifest::Stage;
+use sandbox::{Ended, UserNamespace};
+use serde_json::Value;
 use store::{NewTree, Object, Store};
 
-use crate::inputs::{self, layers_of};
 use crate::library::ModuleInfo;
 use crate::output::Output;
 use crate::pump::{pump, wait_until};
 use crate::report::How;
 use crate::services::{self, Beside, SandboxApi, Served};
-use crate::{Cancel, Error, Result, elf, runner};
-
-/// Of the build root's `/etc`, all that a module sees.
-const ETC: [&str; 5] = [
-    "mke2fs.conf",
-    "containers",
-    "selinux",
-    "alternatives",
-    "ld.so.cache",
-];
-
-/// How many of these no runner writes.
-const ETC_FIXED: usize = 3;
+use crate::{Cancel, Error, Result};
 
 /// A stage about to run.
 pub(crate) struct Job<'a> {
@@ -92,7 +80,7 @@ impl Job<'_> {
                 scratch,
                 tell: self.tell_service,
             };
-            let mut served = Served::start(&around, layers(tree))?;
+            let mut served = Served::start(&around, plan::layers(tree))?;
             let result = work(Some(&mut served));
             let stopped = served.stop();
             result.and_then(|done| stopped.map(|()| done))
@@ -211,289 +199,4 @@ impl Job<'_> {
             message,
         }
     }
-
-    fn plan(&self, tree: &NewTree, scratch: &Path, served: Option<&Served<'_>>) -> Result<Plan> {
-        let write = |name: &str, content: &[u8]| {
-            let path = scratch.join(name);
-            std::fs::write(&path, content)
-                .map(|()| path.clone())
-                .map_err(|e| Error::io("write", path, e))
-        };
-        let make = |name: &str| {
-            let path = scratch.join(name);
-            std::fs::create_dir_all(&path)
-                .map(|()| path.clone())
-                .map_err(|e| Error::io("make", path, e))
-        };
-        let bind = |source: PathBuf, target: &str, writable: bool, idmap: Idmap| Mount::Bind {
-            source: Source::at(source),
-            target: target.into(),
-            writable,
-            idmap,
-        };
-        let mut mounts = Plan::skeleton();
-        mounts.extend(self.build_root());
-        let cmdline = write("cmdline", b"root=/dev/osbuild\n")?;
-        mounts.push(bind(cmdline, "/proc/cmdline", false, Idmap::Required));
-        let var = make("var")?;
-        make("var/tmp")?;
-        set_mode(&scratch.join("var/tmp"), 0o1777)?;
-        mounts.push(bind(var, "/var", true, Idmap::Required));
-        for (target, mode) in [
-            ("/run/osbuild", 0o755),
-            ("/run/osbuild/mounts", 0o755),
-            ("/run/osbuild/inputs", 0o755),
-        ] {
-            mounts.push(Mount::Directory {
-                target: target.into(),
-                mode,
-            });
-        }
-        match served {
-            Some(served) => mounts.extend(served.bring()?),
-            None => mounts.push(Mount::Tree {
-                layers: layers(tree),
-                target: "/run/osbuild/tree".into(),
-            }),
-        }
-        mounts.push(bind(
-            write("meta", b"")?,
-            "/run/osbuild/meta",
-            true,
-            Idmap::Required,
-        ));
-        let mut arguments = Map::new();
-        for (index, input) in self.stage.inputs.iter().enumerate() {
-            if self.services.has_input(index) {
-                let argument = served.and_then(|served| served.inputs.get(&input.name));
-                arguments.insert(input.name.clone(), argument.cloned().unwrap_or_default());
-                continue;
-            }
-            let ready = inputs::ready(&self.stage.name, input, self.objects, self.store, scratch)?;
-            mounts.extend(ready.mounts);
-            arguments.insert(input.name.clone(), ready.argument);
-        }
-        let documents = self.documents(arguments, served);
-        mounts.push(Mount::File {
-            target: "/run/osbuild/api/arguments".into(),
-            content: text(&documents.theirs),
-        });
-        let command = self.command(&mut mounts, &documents.ours)?;
-        Ok(Plan {
-            scaffold: make("root")?,
-            mounts,
-            hostname: "localhost".into(),
-            capabilities: self.capabilities()?,
-            command,
-        })
-    }
-
-    /// What every module may do, and what this one's metadata asks for: all within the box's user namespace.
-    fn capabilities(&self) -> Result<Vec<sandbox::Capability>> {
-        let mut all = sandbox::DEFAULT_CAPABILITIES.to_vec();
-        let asked = self.module.meta["capabilities"].as_array();
-        for name in asked.into_iter().flatten().filter_map(Value::as_str) {
-            all.push(sandbox::capability(name).ok_or_else(|| {
-                self.stopped(format!("its metadata asks for {name}, which is no capability"))
-            })?);
-        }
-        Ok(all)
-    }
-
-    /// `/usr` and the few files of `/etc`, from the build pipeline's tree or from the host.
-    fn build_root(&self) -> Vec<Mount> {
-        let etc = self.etc().iter().map(|name| PathBuf::from("etc").join(name));
-        if let Some(object) = self.build {
-            let parts = ["usr", "boot"].map(PathBuf::from).into_iter().chain(etc);
-            let parts = parts
-                .map(|path| Part {
-                    target: Path::new("/").join(&path),
-                    path,
-                    optional: true,
-                })
-                .collect();
-            return vec![Mount::TreeParts {
-                layers: layers_of(Some(object)),
-                parts,
-            }];
-        }
-        let host = |path: PathBuf, optional| Mount::Bind {
-            target: Path::new("/").join(&path),
-            source: Source {
-                root: "/".into(),
-                path,
-                optional,
-            },
-            writable: false,
-            idmap: Idmap::Wanted,
-        };
-        std::iter::once(host("usr".into(), false))
-            .chain(etc.map(|path| host(path, true)))
-            .collect()
-    }
-
-    /// A runner of a foreign module makes the last two itself, and must be able to.
-    fn etc(&self) -> &'static [&'static str] {
-        match &self.module.libdir {
-            Some(libdir) if libdir.join("runners").is_dir() => &ETC[..ETC_FIXED],
-            _ => &ETC,
-        }
-    }
-
-    /// The argument documents. They differ for an assembler: ours has the finished tree as `tree` and its result as
-    /// `output_dir`; in the Python osbuild's the result is `tree`, and the finished one an input.
-    fn documents(&self, inputs: Map<String, Value>, served: Option<&Served<'_>>) -> Documents {
-        let mut meta = json!({"id": self.stage.id.to_string()});
-        if let Some(epoch) = self.stage.source_epoch {
-            meta["source-epoch"] = epoch.into();
-        }
-        let theirs = json!({
-            "tree": "/run/osbuild/tree",
-            "paths": {"devices": "/dev", "inputs": "/run/osbuild/inputs", "mounts": "/run/osbuild/mounts"},
-            "devices": served.map(|served| served.devices.clone()).unwrap_or_default(),
-            "inputs": inputs,
-            "mounts": served.map(|served| served.mounts.clone()).unwrap_or_default(),
-            "options": self.stage.options,
-            "meta": meta,
-        });
-        let mut ours = theirs.clone();
-        if self.module.kind == ModuleKind::Assembler {
-            ours["output_dir"] = ours["tree"].take();
-            ours["tree"] = ours["inputs"]["tree"]["path"].clone();
-        }
-        Documents { ours, theirs }
-    }
-
-    fn command(&self, mounts: &mut Vec<Mount>, arguments: &Value) -> Result<Command> {
-        let module = Path::new("/run/osbuild/bin").join(&self.module.name);
-        let read_only = |source: &Path, target: PathBuf| Mount::Bind {
-            source: Source::at(source),
-            target,
-            writable: false,
-            idmap: Idmap::Wanted,
-        };
-        // resolved here: the box is given the file, and nothing of where it lies
-        let resolved = |path: &Path| std::fs::canonicalize(path).map_err(|e| Error::io("find", path, e));
-        mounts.push(read_only(&resolved(&self.module.executable)?, module.clone()));
-        let called = format!("{}/{}", self.module.kind.folder(), self.module.name);
-        let mut args: Vec<OsString> = Vec::new();
-        if let Some(libdir) = &self.module.libdir {
-            mounts.push(read_only(&resolved(libdir)?, "/run/osbuild/lib".into()));
-            let package = self.module.python_package.as_ref();
-            if let Some(package) = package.filter(|package| **package != libdir.join("osbuild")) {
-                // the directory is there, empty, as packages of distributions have it
-                mounts.push(read_only(&resolved(package)?, "/run/osbuild/lib/osbuild".into()));
-            }
-            if let Some(runner) = self.runner_in(libdir)? {
-                let place = Path::new("/run/osbuild/runner").join(runner.file_name().unwrap_or_default());
-                mounts.push(read_only(&resolved(&runner)?, place.clone()));
-                args.push(place.into());
-            }
-            args.push(module.into());
-        } else if self.module.dynamic && self.build.is_some() {
-            let libraries = elf::own_libraries();
-            let host = Path::new("/run/osbuild/host");
-            for library in &libraries {
-                mounts.push(read_only(
-                    library,
-                    host.join(library.file_name().unwrap_or_default()),
-                ));
-            }
-            let loader = libraries
-                .first()
-                .and_then(|path| path.file_name())
-                .unwrap_or_default();
-            args.push(host.join(loader).into());
-            args.extend([
-                "--argv0".into(),
-                called.into(),
-                "--library-path".into(),
-                host.into(),
-            ]);
-            args.push(module.into());
-        } else {
-            return Ok(Command {
-                program: module,
-                args: vec![called.into()],
-                env: self.environment(),
-                stdin: Some(stdin_document(arguments)?),
-            });
-        }
-        let program = PathBuf::from(args.first().cloned().unwrap_or_default());
-        Ok(Command {
-            program,
-            args,
-            env: self.environment(),
-            stdin: Some(stdin_document(arguments)?),
-        })
-    }
-
-    /// The runner for a foreign module: the one the manifest asks for, which must be there, or the host's if there is
-    /// one that suits.
-    fn runner_in(&self, libdir: &Path) -> Result<Option<PathBuf>> {
-        match (self.runner, self.build) {
-            (Some(wanted), Some(_)) => match runner::find(libdir, wanted) {
-                Some(path) => Ok(Some(path)),
-                None if !libdir.join("runners").is_dir() => Ok(None),
-                None => Err(Error::Unbuildable {
-                    stage: self.stage.name.clone(),
-                    message: format!("no suitable runner for {wanted} in {}/runners", libdir.display()),
-                }),
-            },
-            _ => Ok(runner::find(libdir, &runner::of_host())),
-        }
-    }
-
-    fn environment(&self) -> Vec<(OsString, OsString)> {
-        let mut env: Vec<(OsString, OsString)> = [
-            ("container", "bwrap-osbuild"),
-            ("LC_CTYPE", "C.UTF-8"),
-            ("PATH", "/usr/sbin:/usr/bin"),
-            ("PWD", "/"),
-            ("PYTHONPATH", "/run/osbuild/lib"),
-            ("PYTHONUNBUFFERED", "1"),
-            ("TERM", "dumb"),
-        ]
-        .map(|(name, value)| (name.into(), value.into()))
-        .to_vec();
-        if let Some(epoch) = self.stage.source_epoch {
-            env.push(("SOURCE_DATE_EPOCH".into(), epoch.to_string().into()));
-        }
-        env
-    }
-}
-
-struct Documents {
-    ours: Value,
-    theirs: Value,
-}
-
-fn layers(tree: &NewTree) -> Layers {
-    Layers {
-        lower: tree.lower_layers(),
-        changes: Some(tree.path().to_owned()),
-    }
-}
-
-/// A read-only file without a name that holds the document, at offset 0.
-fn stdin_document(document: &Value) -> Result<OwnedFd> {
-    use std::io::Write;
-    use std::os::fd::AsRawFd;
-    let fail = |e: std::io::Error| Error::io("write", "the arguments", e);
-    let fd =
-        rustix::fs::memfd_create("arguments", rustix::fs::MemfdFlags::CLOEXEC).map_err(|e| fail(e.into()))?;
-    let mut file = File::from(fd);
-    file.write_all(&text(document)).map_err(fail)?;
-    let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(fail)?;
-    Ok(again.into())
-}
-
-fn text(document: &Value) -> Vec<u8> {
-    document.to_string().into_bytes()
-}
-
-fn set_mode(path: &Path, mode: u32) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .map_err(|e| Error::io("set the mode of", path, e))
 }

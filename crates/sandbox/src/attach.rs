@@ -8,7 +8,7 @@ use caps::Capability;
 
 use crate::steps::{c_string, root_steps};
 use crate::sys::{self, check};
-use crate::{Error, Mount, Result, Step, UserNamespace, child};
+use crate::{Error, Mount, Result, Step, UserNamespace, apply};
 
 /// Gives the calling thread, and the processes and threads it makes from now on, a mount table of their own. What is
 /// mounted in it vanishes with the last of them. The thread's working directory becomes its own too.
@@ -63,7 +63,7 @@ pub fn detach(path: &Path) -> Result<()> {
 }
 
 fn apply(step: &Step, users: &UserNamespace) -> Result<()> {
-    child::apply(step, users.ids()).map_err(|errno| Error::Step {
+    apply::apply(step, users.ids()).map_err(|errno| Error::Step {
         step: step.to_string(),
         source: std::io::Error::from_raw_os_error(errno),
     })

@@ -3,9 +3,8 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use crate::child::Ids;
 use crate::sys;
 use crate::{Error, Result};
 
@@ -14,6 +13,14 @@ const BASE: u32 = 2_000_000_000;
 
 /// How many ids a box has.
 const COUNT: u32 = 65_536;
+
+/// Whose root the box's root is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ids {
+    /// `None`: the host's.
+    pub(crate) userns: Option<RawFd>,
+    pub(crate) root_id: u32,
+}
 
 /// A user namespace in which ids 0..65,535 are a high range of the host's: root in it is nobody outside.
 #[derive(Debug)]

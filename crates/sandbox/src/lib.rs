@@ -12,7 +12,9 @@
 //!
 //! Everything in the box dies with pid 1, and pid 1 dies with the thread that started it.
 
+mod apply;
 mod attach;
+mod capabilities;
 mod child;
 mod error;
 mod ids;

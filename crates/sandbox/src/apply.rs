@@ -1,0 +1,281 @@
+//! The steps of a set-up as system calls.
+//!
+//! They are made in a process that was cloned from one with threads: no allocation, no lock, no panic.
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::os::fd::RawFd;
+
+use crate::capabilities;
+use crate::ids::Ids;
+use crate::plan::Idmap;
+use crate::steps::Step;
+use crate::sys::{self, Raw, check};
+
+pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
+    let nosuid = libc::MS_NOSUID | libc::MS_NODEV;
+    match step {
+        Step::Detach => sys::mount(c"", c"/", c"", libc::MS_REC | libc::MS_PRIVATE, c""),
+        Step::Tmpfs { target, data } => {
+            sys::mount(c"tmpfs", target, c"tmpfs", libc::MS_NOSUID, data)?;
+            give(target, ids.root_id)
+        }
+        Step::Mkdir { path, mode } => mkdir(path, *mode, ids.root_id),
+        Step::Write { path, content } => write_file(path, content, ids.root_id),
+        Step::Symlink { text, path } => {
+            // SAFETY: NUL-terminated paths.
+            check(unsafe {
+                libc::syscall(libc::SYS_symlinkat, text.as_ptr(), libc::AT_FDCWD, path.as_ptr())
+            })?;
+            give(path, ids.root_id)
+        }
+        Step::Clone {
+            root,
+            path,
+            target,
+            read_only,
+            idmap,
+            devices,
+            optional,
+        } => {
+            let source = match open_source(root, path) {
+                Err(libc::ENOENT | libc::ELOOP | libc::ENOTDIR) if *optional => return Ok(()),
+                other => other?,
+            };
+            let mut attributes = sys::MOUNT_ATTR_NOSUID;
+            attributes |= if *devices { 0 } else { sys::MOUNT_ATTR_NODEV };
+            attributes |= if *read_only { sys::MOUNT_ATTR_RDONLY } else { 0 };
+            let result = make_target(source, target, ids.root_id)
+                .and_then(|()| attach_clone(source, target, attributes, *idmap, ids.userns));
+            sys::close(source);
+            result
+        }
+        Step::Overlay {
+            bench,
+            data,
+            target,
+            read_only,
+        } => overlay(bench, data, target, *read_only, ids.root_id),
+        Step::Proc { target } => sys::mount(c"proc", target, c"proc", nosuid | libc::MS_NOEXEC, c""),
+        Step::Sys { target } => sys::mount(
+            c"sysfs",
+            target,
+            c"sysfs",
+            nosuid | libc::MS_NOEXEC | libc::MS_RDONLY,
+            c"",
+        ),
+        Step::Protect { path } => match open_source(path, c"") {
+            Err(libc::ENOENT) => Ok(()),
+            other => {
+                let source = other?;
+                let attributes = sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV;
+                attach_clone(source, path, attributes, Idmap::None, ids.userns)
+            }
+        },
+        Step::Mask { path } => match open_source(path, c"") {
+            Err(libc::ENOENT) => Ok(()),
+            other => {
+                sys::close(other?);
+                let null = open_source(c"/dev/null", c"")?;
+                attach_clone(
+                    null,
+                    path,
+                    sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID,
+                    Idmap::None,
+                    ids.userns,
+                )
+            }
+        },
+        Step::Unmount { path } => sys::unmount(path),
+        Step::RemoveDirectory { path } => {
+            // SAFETY: a NUL-terminated path.
+            check(unsafe {
+                libc::syscall(
+                    libc::SYS_unlinkat,
+                    libc::AT_FDCWD,
+                    path.as_ptr(),
+                    libc::AT_REMOVEDIR,
+                )
+            })
+            .map(drop)
+        }
+        Step::Hostname { name } => {
+            let length = name.as_bytes().len();
+            // SAFETY: a buffer and its length.
+            check(unsafe { libc::syscall(libc::SYS_sethostname, name.as_ptr(), length) }).map(drop)
+        }
+        Step::Loopback => loopback(),
+        Step::Pivot { root } => pivot(root),
+        Step::EnterUser => enter_user(ids.userns),
+        Step::OwnMounts => {
+            // SAFETY: a namespace flag.
+            check(unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_NEWNS) })?;
+            // mounts made in the box must not reach the namespace it was cloned from
+            sys::mount(c"", c"/", c"", libc::MS_REC | libc::MS_PRIVATE, c"")
+        }
+        Step::Capabilities { mask } if ids.userns.is_some() => capabilities::keep(*mask),
+        // a host that is a container itself may not have them all
+        Step::Capabilities { mask } => capabilities::keep(mask & capabilities::permitted()?),
+    }
+}
+
+fn open_source(root: &CStr, path: &CStr) -> Raw<RawFd> {
+    let base = sys::open_path(root)?;
+    if path.to_bytes().is_empty() || path.to_bytes() == b"." {
+        return Ok(base);
+    }
+    let source = sys::open_beneath(base, path);
+    sys::close(base);
+    // O_PATH | O_NOFOLLOW opens a link itself: a source that is one counts as absent
+    let source = source?;
+    if file_type(source)? == libc::S_IFLNK {
+        sys::close(source);
+        return Err(libc::ELOOP);
+    }
+    Ok(source)
+}
+
+fn file_type(fd: RawFd) -> Raw<libc::mode_t> {
+    // SAFETY: an all-zero stat is a value of the type, filled by the call.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure lives through the call.
+    check(libc::c_long::from(unsafe { libc::fstat(fd, &raw mut stat) }))?;
+    Ok(stat.st_mode & libc::S_IFMT)
+}
+
+fn make_target(source: RawFd, target: &CStr, owner: u32) -> Raw<()> {
+    if let Ok(there) = sys::open_path(target) {
+        sys::close(there);
+        return Ok(());
+    }
+    if file_type(source)? == libc::S_IFDIR {
+        mkdir(target, 0o755, owner)
+    } else {
+        write_file(target, b"", owner)
+    }
+}
+
+fn attach_clone(
+    source: RawFd,
+    target: &CStr,
+    attributes: u64,
+    idmap: Idmap,
+    userns: Option<RawFd>,
+) -> Raw<()> {
+    let clone = sys::clone_mount(source)?;
+    let set = match idmap {
+        Idmap::None => sys::set_mount(clone, attributes, None),
+        Idmap::Required => sys::set_mount(clone, attributes, userns),
+        Idmap::Wanted => match sys::set_mount(clone, attributes, userns) {
+            // the file system cannot, or the mount is mapped already
+            Err(libc::EINVAL | libc::EPERM) => sys::set_mount(clone, attributes, None),
+            other => other,
+        },
+    };
+    let result = set.and_then(|()| sys::attach_mount(clone, target));
+    sys::close(clone);
+    result
+}
+
+fn overlay(bench: &CStr, data: &CStr, target: &CStr, read_only: bool, root_id: u32) -> Raw<()> {
+    // SAFETY: NUL-terminated paths and ids; the effective capabilities are raised again below.
+    unsafe {
+        check(libc::syscall(libc::SYS_chdir, bench.as_ptr()))?;
+        // the overlay keeps the ids of whoever mounts it: on id-mapped layers only a mapped id can own anything
+        libc::syscall(libc::SYS_setfsuid, root_id);
+        libc::syscall(libc::SYS_setfsgid, root_id);
+    }
+    capabilities::raise()?;
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | if read_only { libc::MS_RDONLY } else { 0 };
+    let result = sys::mount(c"overlay", target, c"overlay", flags, data);
+    // SAFETY: as above.
+    unsafe {
+        libc::syscall(libc::SYS_setfsuid, 0);
+        libc::syscall(libc::SYS_setfsgid, 0);
+        check(libc::syscall(libc::SYS_chdir, c"/".as_ptr()))?;
+    }
+    capabilities::raise()?;
+    result
+}
+
+fn mkdir(path: &CStr, mode: u32, owner: u32) -> Raw<()> {
+    // SAFETY: a NUL-terminated path.
+    match check(unsafe { libc::syscall(libc::SYS_mkdirat, libc::AT_FDCWD, path.as_ptr(), mode) }) {
+        Err(libc::EEXIST) => Ok(()),
+        Err(errno) => Err(errno),
+        Ok(_) => give(path, owner),
+    }
+}
+
+fn give(path: &CStr, owner: u32) -> Raw<()> {
+    let flags = libc::AT_SYMLINK_NOFOLLOW;
+    // SAFETY: a NUL-terminated path and ids.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_fchownat,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            owner,
+            owner,
+            flags,
+        )
+    })
+    .map(drop)
+}
+
+fn write_file(path: &CStr, content: &[u8], owner: u32) -> Raw<()> {
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+    // SAFETY: a NUL-terminated path.
+    let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o644) })?;
+    let result = sys::write(fd, content);
+    sys::close(fd);
+    result.and_then(|()| give(path, owner))
+}
+
+fn loopback() -> Raw<()> {
+    // SAFETY: an all-zero request is a value of the type; name and flags are set below.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+    // SAFETY: plain integers, then a descriptor of our own and a structure that lives through the call.
+    unsafe {
+        let socket = check(libc::syscall(libc::SYS_socket, libc::AF_INET, kind, 0))?;
+        let result = check(libc::syscall(
+            libc::SYS_ioctl,
+            socket,
+            libc::SIOCSIFFLAGS,
+            &raw const request,
+        ));
+        sys::close(socket);
+        result.map(drop)
+    }
+}
+
+fn pivot(root: &CStr) -> Raw<()> {
+    // SAFETY: NUL-terminated paths. The old root comes to lie on the new one and is detached from there.
+    unsafe {
+        check(libc::syscall(libc::SYS_chdir, root.as_ptr()))?;
+        check(libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()))?;
+        sys::unmount(c".")?;
+        check(libc::syscall(libc::SYS_chdir, c"/".as_ptr())).map(drop)
+    }
+}
+
+fn enter_user(userns: Option<RawFd>) -> Raw<()> {
+    // SAFETY: no groups, a namespace descriptor, ids that the namespace maps. Raw calls: only this thread exists.
+    unsafe {
+        check(libc::syscall(
+            libc::SYS_setgroups,
+            0,
+            std::ptr::null::<libc::gid_t>(),
+        ))?;
+        if let Some(userns) = userns {
+            check(libc::syscall(libc::SYS_setns, userns, libc::CLONE_NEWUSER))?;
+        }
+        check(libc::syscall(libc::SYS_setresgid, 0, 0, 0))?;
+        check(libc::syscall(libc::SYS_setresuid, 0, 0, 0)).map(drop)
+    }
+}
