@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use store::Store;
 
 use crate::cli::Options;
-use crate::{exports, fail, fetcher, load, print};
+use crate::{exports, fail, fetcher, load, print, run};
 
 /// Prints the plan for `--export`, or for the pipeline that the manifest is about. Nothing is run, fetched or made.
 pub(crate) fn run(options: &Options) -> ExitCode {
@@ -19,15 +19,16 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 }
 
 fn try_run(options: &Options) -> Result<(), u8> {
-    let fatal = |error: executor::Error| {
-        fail::fatal(&error);
-        fail::FAILED
+    let fatal = |error: executor::Error| match options.json {
+        true => run::fatal(options, &error.to_string()),
+        false => {
+            fail::fatal(&error);
+            fail::FAILED
+        }
     };
     let name = load::name(options);
-    let text = load::read(&options.manifest).map_err(|e| {
-        print::error(&format!("cannot read {name}: {e}"), None);
-        fail::FAILED
-    })?;
+    let text = load::read(&options.manifest)
+        .map_err(|e| run::fatal(options, &format!("cannot read {name}: {e}")))?;
     let library = Library::open(&options.libdir, fetcher::known()).map_err(fatal)?;
     let manifest = load::load(options, &text, &library)?;
     let mut wanted: Vec<usize> = exports::resolve(options, &manifest)?

@@ -73,12 +73,12 @@ fn own(repository: &Repository, machine: &Machine, wanted: &Distro) -> Option<Re
         name.filter_map(|name| suite.strip_prefix(name).map(str::to_owned))
             .find(|pocket| POCKETS.contains(&pocket.as_str()))
     };
-    let pockets: Option<Vec<String>> = repository.suites.iter().map(|suite| pocket(suite)).collect();
+    // one that is tested, such as proposed updates, is left out; the others of its entry stay
+    let pockets = repository.suites.iter().filter_map(|suite| pocket(suite));
     let same = machine.codename == wanted.codename;
-    let suites: Vec<String> = pockets?
-        .iter()
+    let suites: Vec<String> = pockets
         // another release's backports need not be there
-        .filter(|pocket| same || *pocket != "-backports")
+        .filter(|pocket| same || pocket != "-backports")
         .map(|pocket| format!("{}{pocket}", wanted.codename))
         .collect();
     (!suites.is_empty()).then(|| Repository {

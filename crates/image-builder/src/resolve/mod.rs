@@ -39,9 +39,30 @@ pub fn run(resolve: &Resolve) -> Result<()> {
     match &resolve.output {
         None => print::manifest(&manifest),
         Some(file) if file == Path::new("-") => print::manifest(&manifest),
-        Some(file) => std::fs::write(file, print::text(&manifest)?)
-            .or_fail(|| format!("cannot write {}", file.display())),
+        Some(file) => {
+            let text = print::text(&manifest)?;
+            write_whole(file, text.as_bytes()).or_fail(|| format!("cannot write {}", file.display()))
+        }
     }
+}
+
+/// Writes a file that is there as a whole, or as it was before.
+fn write_whole(file: &Path, content: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+    // a pipe or a device is written to, and stays what it is
+    if file.metadata().is_ok_and(|there| !there.is_file()) {
+        return std::fs::write(file, content);
+    }
+    let dir = file
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mode = std::fs::Permissions::from_mode(0o666);
+    let mut draft = tempfile::Builder::new().permissions(mode).tempfile_in(dir)?;
+    draft.write_all(content)?;
+    draft.persist(file)?;
+    Ok(())
 }
 
 fn read(file: &Path) -> Result<(String, String)> {
