@@ -208,13 +208,7 @@ impl Build<'_> {
         reports: &mut Vec<StageReport>,
     ) -> Result<Had> {
         let id = stage.id.to_string();
-        let module = self
-            .library
-            .stage_module(stage)?
-            .ok_or_else(|| Error::Unbuildable {
-                stage: stage.name.clone(),
-                message: "there is no such module".into(),
-            })?;
+        let module = self.library.stage_module(stage)?;
         let build = pipeline
             .build
             .and_then(|index| objects.get(index))

@@ -95,15 +95,20 @@ impl Library {
     }
 
     /// The module of `stage`. Its digest covers the foreign inputs, devices and mounts of the stage too.
-    pub(crate) fn stage_module(&self, stage: &manifest::Stage) -> Result<Option<ModuleInfo>> {
-        let Some(mut module) = self.find(stage.kind, &stage.name) else {
-            return Ok(None);
+    ///
+    /// # Errors
+    /// There is none, or no such service.
+    pub(crate) fn stage_module(&self, stage: &manifest::Stage) -> Result<ModuleInfo> {
+        let unknown = || Error::Unbuildable {
+            stage: stage.name.clone(),
+            message: "there is no such module".into(),
         };
+        let mut module = self.find(stage.kind, &stage.name).ok_or_else(unknown)?;
         let services = crate::services::Modules::find(self, stage)?;
         if !services.is_empty() {
             module.digest = format!("{} with {}", module.digest, services.digests().join(", "));
         }
-        Ok(Some(module))
+        Ok(module)
     }
 
     /// The module `name` of a library directory.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use store::{Object, Record, Store};
 
 use crate::build::{needed, saw_of};
-use crate::{Error, Library, Result, saw};
+use crate::{Library, Result, saw};
 
 /// How many places that differ are named.
 const NAMED: usize = 3;
@@ -136,13 +136,7 @@ impl Looker<'_> {
                 self.manifest.pipelines[*index].name
             )));
         }
-        let module = self
-            .library
-            .stage_module(stage)?
-            .ok_or_else(|| Error::Unbuildable {
-                stage: stage.name.clone(),
-                message: "there is no such module".into(),
-            })?;
+        let module = self.library.stage_module(stage)?;
         let objects: Vec<Option<Object>> = states.iter().map(|state| state.tree.clone()).collect();
         let build = pipeline.build.and_then(|index| objects[index].as_ref());
         let seen = saw_of(pipeline, stage, &module, tree, build, &objects);

@@ -22,7 +22,7 @@ pub struct Partition {
 /// A table of at most four partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// What `PARTUUID=XXXXXXXX-NN` names the disk by.
+    /// The disk's identifier: the first part of its partitions' `PARTUUID`, in hexadecimal.
     pub signature: u32,
     pub partitions: Vec<Partition>,
 }
