@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! executor ── clone(mnt, pid, ipc, uts, net, cgroup) ── first process (pid 1)
-//!                 builds the root, pivots into it, enters the user namespace, drops capabilities
+//!                 builds the root, pivots into it, enters the user namespace, drops capabilities,
+//!                 has its system calls filtered
 //!                 └── fork, exec: the module (pid 2)      pid 1 reaps, and reports how pid 2 ended
 //! ```
 //!
@@ -22,6 +23,7 @@ mod loop_device;
 pub mod overlay;
 mod plan;
 mod run;
+mod seccomp;
 mod steps;
 mod sys;
 
@@ -33,4 +35,5 @@ pub use ids::UserNamespace;
 pub use loop_device::{LoopDevice, LoopOptions};
 pub use plan::{Command, DEFAULT_CAPABILITIES, Idmap, Layers, Mount, Part, Plan, Source};
 pub use run::{Ended, Killer, Running, start};
+pub use seccomp::Instruction;
 pub use steps::{Step, steps};

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::plan::{Idmap, Layers, Mount, Part, Plan, Source};
+use crate::seccomp::{self, Instruction};
 use crate::{Error, Result};
 
 /// Where layers are attached while an overlay is put together, below the scaffold.
@@ -87,6 +88,10 @@ pub enum Step {
     Capabilities {
         mask: u64,
     },
+    /// Has the kernel refuse system calls by this program, for good.
+    Filter {
+        program: Vec<Instruction>,
+    },
 }
 
 impl std::fmt::Display for Step {
@@ -122,6 +127,7 @@ impl std::fmt::Display for Step {
             Self::EnterUser => write!(f, "entering the user namespace"),
             Self::OwnMounts => write!(f, "making the mount namespace"),
             Self::Capabilities { .. } => write!(f, "dropping capabilities"),
+            Self::Filter { .. } => write!(f, "filtering system calls (seccomp)"),
         }
     }
 }
@@ -150,6 +156,9 @@ pub fn steps(plan: &Plan) -> Result<Vec<Step>> {
         .iter()
         .fold(0u64, |mask, cap| mask | 1 << cap.index());
     steps.push(Step::Capabilities { mask });
+    steps.push(Step::Filter {
+        program: seccomp::program(),
+    });
     Ok(steps)
 }
 

@@ -1,0 +1,204 @@
+//! The system calls a box may not make, as a program for the kernel's filter (seccomp-bpf).
+//!
+//! A deny list: what acts on the machine as a whole, is not divided by namespaces, or only widens what of the kernel a
+//! stranger's code can reach. Everything else stays as modules and package scripts know it. [`calls`] has the list, the
+//! kernel's `Documentation/userspace-api/seccomp_filter.rst` the format.
+//!
+//! ```text
+//! load arch ─┬─ native ── number ── x32? refuse ── one rule a call ── allow
+//!            ├─ i386 (on x86-64) ── number ── one rule a call ── allow
+//!            └─ any other ── refuse
+//! ```
+
+mod calls;
+
+use calls::{COMPAT, Call, NATIVE, Refusal, Table};
+
+/// One instruction of classic BPF: `struct sock_filter` of `linux/filter.h`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instruction {
+    code: u16,
+    /// How many instructions are skipped when the test holds, and when it does not.
+    jump_true: u8,
+    jump_false: u8,
+    operand: u32,
+}
+
+// linux/bpf_common.h and linux/filter.h
+const LOAD_WORD: u16 = 0x20;
+const JUMP: u16 = 0x05;
+const JUMP_EQUAL: u16 = 0x15;
+const JUMP_GREATER_EQUAL: u16 = 0x35;
+const JUMP_ANY_BIT: u16 = 0x45;
+const RETURN: u16 = 0x06;
+
+// linux/seccomp.h: the answers, and where `struct seccomp_data` has what
+const ALLOW: u32 = 0x7fff_0000;
+const ERRNO: u32 = 0x0005_0000;
+const AT_NUMBER: u32 = 0;
+const AT_ARCH: u32 = 4;
+const AT_ARGUMENTS: u32 = 16;
+
+/// Numbers from here on are the x32 calls of x86-64, a second way to the same kernel.
+const X32: u32 = 0x4000_0000;
+
+/// The filter of every box.
+pub(crate) fn program() -> Vec<Instruction> {
+    let mut program = vec![load(AT_ARCH)];
+    section(&mut program, &NATIVE);
+    if let Some(compat) = &COMPAT {
+        section(&mut program, compat);
+    }
+    program.push(refuse(libc::ENOSYS));
+    program
+}
+
+/// The rules of one architecture, passed over where the call is another one's.
+fn section(program: &mut Vec<Instruction>, table: &Table) {
+    let mut rules = vec![load(AT_NUMBER)];
+    if table.has_x32 {
+        rules.push(test(JUMP_GREATER_EQUAL, X32, 0, 1));
+        rules.push(refuse(libc::ENOSYS));
+    }
+    for call in table.calls {
+        rule(&mut rules, call);
+    }
+    rules.push(answer(ALLOW));
+    program.push(test(JUMP_EQUAL, table.arch, 1, 0));
+    program.push(Instruction {
+        operand: rules.len() as u32,
+        ..test(JUMP, 0, 0, 0)
+    });
+    program.extend(rules);
+}
+
+fn rule(rules: &mut Vec<Instruction>, call: &Call) {
+    let condition = match call.refusal {
+        Refusal::Always(errno) => {
+            rules.push(test(JUMP_EQUAL, call.number, 0, 1));
+            rules.push(refuse(errno));
+            return;
+        }
+        Refusal::AnyBit { bits, .. } => (JUMP_ANY_BIT, bits),
+        Refusal::Equal { value, .. } => (JUMP_EQUAL, value),
+    };
+    let (Refusal::AnyBit { argument, .. } | Refusal::Equal { argument, .. }) = call.refusal else {
+        return;
+    };
+    rules.push(test(JUMP_EQUAL, call.number, 0, 4));
+    rules.push(load(low_half(argument)));
+    rules.push(test(condition.0, condition.1, 0, 1));
+    rules.push(refuse(libc::EPERM));
+    rules.push(load(AT_NUMBER));
+}
+
+/// Where the low 32 bits of an argument are. No call of the list looks at the others.
+const fn low_half(argument: u32) -> u32 {
+    AT_ARGUMENTS + 8 * argument + if cfg!(target_endian = "big") { 4 } else { 0 }
+}
+
+fn load(offset: u32) -> Instruction {
+    test(LOAD_WORD, offset, 0, 0)
+}
+
+fn answer(action: u32) -> Instruction {
+    test(RETURN, action, 0, 0)
+}
+
+fn refuse(errno: i32) -> Instruction {
+    answer(ERRNO | errno as u32)
+}
+
+const fn test(code: u16, operand: u32, jump_true: u8, jump_false: u8) -> Instruction {
+    Instruction {
+        code,
+        jump_true,
+        jump_false,
+        operand,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel would answer: the few instructions, carried out.
+    fn run(arch: u32, number: u32, arguments: [u32; 6]) -> u32 {
+        let program = program();
+        let (mut at, mut word) = (0usize, 0u32);
+        loop {
+            let instruction = program[at];
+            at += 1;
+            let holds = match instruction.code {
+                LOAD_WORD => {
+                    word = match instruction.operand {
+                        AT_NUMBER => number,
+                        AT_ARCH => arch,
+                        offset => arguments[((offset - AT_ARGUMENTS) / 8) as usize],
+                    };
+                    continue;
+                }
+                RETURN => return instruction.operand,
+                JUMP => {
+                    at += instruction.operand as usize;
+                    continue;
+                }
+                JUMP_EQUAL => word == instruction.operand,
+                JUMP_GREATER_EQUAL => word >= instruction.operand,
+                JUMP_ANY_BIT => word & instruction.operand != 0,
+                other => panic!("instruction {other:#x}"),
+            };
+            at += usize::from(if holds {
+                instruction.jump_true
+            } else {
+                instruction.jump_false
+            });
+        }
+    }
+
+    #[test]
+    fn every_call_of_the_list_is_refused_and_its_neighbours_are_not() {
+        for table in [&NATIVE].into_iter().chain(&COMPAT) {
+            for call in table.calls {
+                let (bad, good) = match call.refusal {
+                    Refusal::Always(_) => ([0; 6], None),
+                    Refusal::AnyBit { argument, bits } => (with(argument, bits), Some([0; 6])),
+                    Refusal::Equal { argument, value } => {
+                        (with(argument, value), Some(with(argument, value ^ 1)))
+                    }
+                };
+                assert_eq!(run(table.arch, call.number, bad) & ERRNO, ERRNO, "{call:?}");
+                if let Some(good) = good {
+                    let others = table.calls.iter().filter(|other| other.number == call.number);
+                    // ioctl stands for two requests, which do not differ by one
+                    assert!(others.count() <= 2);
+                    assert_eq!(run(table.arch, call.number, good), ALLOW, "{call:?}");
+                }
+            }
+        }
+    }
+
+    fn with(argument: u32, value: u32) -> [u32; 6] {
+        let mut arguments = [0; 6];
+        arguments[argument as usize] = value;
+        arguments
+    }
+
+    #[test]
+    fn ordinary_calls_pass_and_other_architectures_do_not() {
+        for number in [
+            libc::SYS_read,
+            libc::SYS_openat,
+            libc::SYS_mount,
+            libc::SYS_execve,
+        ] {
+            assert_eq!(run(NATIVE.arch, number as u32, [0; 6]), ALLOW);
+        }
+        assert_eq!(run(0, libc::SYS_read as u32, [0; 6]), ERRNO | libc::ENOSYS as u32);
+        if NATIVE.has_x32 {
+            let x32 = X32 | libc::SYS_read as u32;
+            assert_eq!(run(NATIVE.arch, x32, [0; 6]), ERRNO | libc::ENOSYS as u32);
+        }
+    }
+}
