@@ -16,11 +16,17 @@ use crate::suggest::nearest;
 pub trait Schemas {
     /// The complete Draft 4 schema of a manifest's entry for the module `name`, as
     /// [`assemble_schema`](crate::assemble_schema) or [`open_schema`](crate::open_schema) makes it.
-    /// `None`: there is no such module.
+    /// `None`: there is no such module, or it is of no use, as [`trouble`](Self::trouble) says.
     fn schema(&self, kind: ModuleKind, name: &str, version: Version) -> Option<Value>;
 
     /// The names of all modules of a kind, for suggestions.
     fn names(&self, kind: ModuleKind) -> Vec<String>;
+
+    /// Why a module that is there has no schema; `None`: there is no such module.
+    fn trouble(&self, kind: ModuleKind, name: &str) -> Option<String> {
+        let _ = (kind, name);
+        None
+    }
 
     /// A schema of whole manifests that takes the place of our own.
     fn manifest_schema(&self, version: Version) -> Option<Value> {
@@ -117,6 +123,9 @@ impl<'a> Modules<'a> {
             )
             .at(at)
             .hint("`image-builder resolve PIPELINE` pins them".to_owned());
+        }
+        if let Some(trouble) = self.schemas.trouble(kind, name) {
+            return Problem::new(path.clone(), trouble).at(at);
         }
         Problem::new(path.clone(), format!("no {noun} is called {name}"))
             .at(at)

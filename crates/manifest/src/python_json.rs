@@ -95,9 +95,26 @@ fn write_number(number: &Number, out: &mut String) {
     }
 }
 
+/// The shortest text that reads back as `float`, in scientific notation; of several that are as short the nearest one, of
+/// two as near the even one.
+fn shortest(float: f64) -> String {
+    let short = format!("{float:e}");
+    let digits = short
+        .bytes()
+        .take_while(|byte| *byte != b'e')
+        .filter(u8::is_ascii_digit);
+    // Rust is free in its choice among the short ones, but exact and even with a given number of digits
+    let nearest = format!("{float:.*e}", digits.count().saturating_sub(1));
+    if nearest.parse() == Ok(float) {
+        nearest
+    } else {
+        short
+    }
+}
+
 /// The shortest text that reads back as `float`, laid out as Python's `repr` does.
 fn python_float(float: f64) -> String {
-    let scientific = format!("{:e}", float.abs());
+    let scientific = shortest(float.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let digits = mantissa.replace('.', "");
     let exponent: i32 = exponent.parse().unwrap_or(0);
@@ -146,6 +163,18 @@ mod tests {
         for (text, expected) in cases {
             let value = crate::parse(text).unwrap();
             assert_eq!(python_json(&value), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn halfway_between_two_shortest_texts_the_even_digit_is_taken() {
+        for (float, text) in [
+            (969_598_177_383_877.0 + 0.25, "969598177383877.2"),
+            (969_598_177_383_877.0 + 0.75, "969598177383877.8"),
+            (-2f64.powi(-44), "-5.684341886080802e-14"),
+            (f64::from_bits(1), "5e-324"),
+        ] {
+            assert_eq!(python_float(float), text);
         }
     }
 

@@ -5,6 +5,7 @@ mod conformance;
 mod format_1;
 mod ids;
 mod problems;
+mod random;
 mod robust;
 
 use std::path::PathBuf;
