@@ -18,6 +18,9 @@ pub enum Error {
     /// The store's directory cannot be made or written to.
     #[error("the store {path} cannot be written to: {source}", path = path.display())]
     Unwritable { path: PathBuf, source: std::io::Error },
+    /// The store was opened to look at it, and is to be changed.
+    #[error("the store {} was opened only to look at it", .0.display())]
+    ReadOnly(PathBuf),
     /// A stage id that cannot be a file name.
     #[error("{0:?} is not a stage id: only letters, digits, `-`, `_` and inner dots are allowed")]
     BadId(String),

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -21,6 +22,15 @@ pub struct Evicted {
     pub bytes: u64,
     /// Bytes that objects take now.
     pub left: u64,
+}
+
+/// What became of an object that was to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    Removed,
+    InUse,
+    /// Something lies on it.
+    Covered,
 }
 
 /// An object as the eviction sees it.
@@ -64,7 +74,8 @@ impl Store {
                 .min_by_key(|(digest, k)| (k.used, **digest))
                 .map(|(digest, k)| (*digest, k.size));
             let Some((digest, size)) = oldest else { break };
-            if self.remove(&digest, &known)? {
+            let there: Vec<TreeDigest> = known.keys().copied().collect();
+            if self.remove_tree(&digest, &there)? == Removal::Removed {
                 known.remove(&digest);
                 done.objects += 1;
                 done.bytes += size;
@@ -77,27 +88,32 @@ impl Store {
         Ok(done)
     }
 
-    /// Removes one object unless it is in use; says whether it did.
-    fn remove(&self, digest: &TreeDigest, known: &HashMap<TreeDigest, Known>) -> Result<bool> {
-        let place = self.objects().join(digest.to_string());
+    /// Removes one object, unless it is in use or something lies on it that is not among those `known`.
+    pub(crate) fn remove_tree(&self, digest: &TreeDigest, known: &[TreeDigest]) -> Result<Removal> {
+        let place = self.object_dir(digest);
         let path = place.join("lock");
-        let Ok(lock) = File::open(&path) else {
-            return Ok(false);
-        };
-        let free =
-            flock(&lock, FlockOperation::NonBlockingLockExclusive, &path)?.is_some() && is_at(&lock, &path);
+        // without the file nobody can use it
+        let lock = File::open(&path).ok();
+        if let Some(lock) = &lock {
+            let free = flock(lock, FlockOperation::NonBlockingLockExclusive, &path)?.is_some();
+            if !free || !is_at(lock, &path) {
+                return Ok(Removal::InUse);
+            }
+        }
         // with the lock held nobody can build on it any more, but since we looked somebody may have
-        if !free || self.is_covered_by_new(digest, known)? {
-            return Ok(false);
+        if self.is_covered_by_new(digest, known)? {
+            return Ok(Removal::Covered);
         }
         let away = self.scratch("evicted")?;
         let target = away.path().join("object");
-        std::fs::rename(&place, &target).map_err(|e| Error::io("move away", place, e))?;
-        Ok(true)
+        match std::fs::rename(&place, &target) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("move away", place, e)),
+            _ => Ok(Removal::Removed),
+        }
     }
 
-    fn is_covered_by_new(&self, digest: &TreeDigest, known: &HashMap<TreeDigest, Known>) -> Result<bool> {
-        let new = self.digests()?.into_iter().filter(|d| !known.contains_key(d));
+    fn is_covered_by_new(&self, digest: &TreeDigest, known: &[TreeDigest]) -> Result<bool> {
+        let new = self.digests()?.into_iter().filter(|d| !known.contains(d));
         Ok(new
             .map(|d| object::parent(&self.object_dir(&d)))
             .any(|parent| parent == Ok(Some(*digest))))
@@ -110,20 +126,6 @@ impl Store {
             parent: object::parent(&dir).ok()?,
             used: dir.join("lock").metadata().ok()?.modified().ok()?,
         })
-    }
-
-    fn object_dir(&self, digest: &TreeDigest) -> PathBuf {
-        self.objects().join(digest.to_string())
-    }
-
-    /// All names in `objects/` that can be ours.
-    fn digests(&self) -> Result<Vec<TreeDigest>> {
-        let path = self.objects();
-        let list = std::fs::read_dir(&path).map_err(|e| Error::io("list", &path, e))?;
-        Ok(list
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .collect())
     }
 
     fn links(&self) -> Vec<PathBuf> {

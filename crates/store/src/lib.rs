@@ -14,6 +14,7 @@
 //!   logs/<stage id>.log
 //!   tmp/new-*                 being built, locked meanwhile; unlocked ones are collected
 //!   tmp/lock-<stage id>       a stage that is being built
+//!   damaged/                  what `check` found damaged and `repair` moved away; made when needed
 //!   limit                     the size, in bytes, that was set when the store was made
 //!   cache.info cache.lock CACHEDIR.TAG    as the Python osbuild has them
 //! ```
@@ -26,28 +27,43 @@
 //! evicted.
 
 mod commit;
+mod download;
 mod error;
 mod evict;
+mod find;
+mod fsck;
+mod gc;
 mod info;
 mod limit;
+mod list;
 mod lock;
 mod object;
 mod own;
+mod quarantine;
 mod record;
+mod remove;
 mod scratch;
 mod store;
 mod sync;
+mod usage;
 
 pub use commit::NewTree;
 pub use error::{Error, Result};
 pub use evict::Evicted;
+pub use find::Match;
+pub use fsck::{Check, Damage, Damaged};
+pub use gc::{Garbage, GarbageKind, LOGS};
+pub use list::Stored;
 pub use lock::StageLock;
 pub use object::Object;
 pub use own::abandon;
+pub use quarantine::Repair;
 pub use record::Record;
+pub use remove::Removed;
 pub use scratch::Scratch;
 pub use store::Store;
-pub use tree::index::{Index, Times, TreeDigest};
+pub use tree::index::{Change, Index, Times, TreeDigest, What};
+pub use usage::{TreeUsage, Usage};
 
 #[cfg(test)]
 mod tests;

@@ -35,16 +35,13 @@ impl Store {
 
     /// Sets `maximum-size` in `cache.info`, where the Python osbuild finds it too; all else in there stays.
     pub fn set_max_size(&self, bytes: Option<u64>) -> Result<()> {
+        let desk = self.desk()?;
         let path = self.path.join("cache.info");
         let mut info = read_info(&path)?;
         info.entry("version").or_insert_with(|| 1.into());
         let size = bytes.map_or_else(|| "unlimited".into(), Value::from);
         info.insert("maximum-size".into(), size);
-        write_whole(
-            self.desk.path(),
-            &path,
-            Value::Object(info).to_string().as_bytes(),
-        )
+        write_whole(desk, &path, Value::Object(info).to_string().as_bytes())
     }
 
     /// Sets down the default limit of a new store.
@@ -57,7 +54,7 @@ impl Store {
             .map(|fs| fs.f_bavail * fs.f_frsize)
             .map_err(|e| Error::io("ask for the free space of", &self.path, e))?;
         let limit = DEFAULT.min(free / 2);
-        write_whole(self.desk.path(), &path, format!("{limit}\n").as_bytes())
+        write_whole(self.desk()?, &path, format!("{limit}\n").as_bytes())
     }
 }
 

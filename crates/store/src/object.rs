@@ -43,6 +43,13 @@ impl Object {
         &self.0.path
     }
 
+    /// Bytes on disk that the tree takes beside `base`, on which it was made: none where it is the same one.
+    pub fn size_above(&self, base: Option<&Object>) -> u64 {
+        let same = base.is_some_and(|base| base.digest() == self.digest());
+        let info = (!same).then(|| Info::read(&self.0.path)).flatten();
+        info.map_or(0, |info| info.size)
+    }
+
     /// The directories that make the tree when overlaid, the topmost first: absolute paths.
     pub fn layers(&self) -> Vec<PathBuf> {
         self.0.layers.clone()
@@ -83,7 +90,7 @@ impl Store {
     /// The object of that digest; `None` where it, or something below it, is missing or damaged.
     pub fn object(&self, digest: &TreeDigest) -> Result<Option<Object>> {
         let path = self.objects().join(digest.to_string());
-        let Some(lock) = use_lock(&path)? else {
+        let Some(lock) = use_lock(&path, self.desk.is_some())? else {
             return Ok(None);
         };
         let Some(info) = Info::read(&path) else {
@@ -104,7 +111,7 @@ impl Store {
     }
 
     /// The digests of the objects that make a tree, itself first; `None` when one is missing.
-    fn chain(&self, digest: &TreeDigest) -> Option<Vec<TreeDigest>> {
+    pub(crate) fn chain(&self, digest: &TreeDigest) -> Option<Vec<TreeDigest>> {
         let mut chain = Vec::new();
         let mut next = Some(*digest);
         while let Some(digest) = next {
@@ -168,8 +175,8 @@ pub(crate) fn parent(object: &Path) -> std::result::Result<Option<TreeDigest>, (
     }
 }
 
-/// Keeps an object from being evicted, and marks it as used now; `None` when it is not there.
-fn use_lock(object: &Path) -> Result<Option<File>> {
+/// Keeps an object from being evicted; `None` when it is not there. Marks it as used now, unless one only looks.
+pub(crate) fn use_lock(object: &Path, mark: bool) -> Result<Option<File>> {
     let path = object.join("lock");
     loop {
         let Ok(file) = File::open(&path) else {
@@ -177,6 +184,9 @@ fn use_lock(object: &Path) -> Result<Option<File>> {
         };
         flock(&file, FlockOperation::LockShared, &path)?;
         if is_at(&file, &path) {
+            if !mark {
+                return Ok(Some(file));
+            }
             let now = rustix::fs::Timespec {
                 tv_sec: 0,
                 tv_nsec: UTIME_NOW as _,
@@ -214,7 +224,7 @@ pub(crate) fn publish(
     Ok(Ok(Object::new(digest, place, chain, layers, lock)))
 }
 
-fn read_index(object: &Path, digest: TreeDigest) -> Result<Index> {
+pub(crate) fn read_index(object: &Path, digest: TreeDigest) -> Result<Index> {
     let path = object.join("index");
     let damaged = |reason: String| Error::Damaged { digest, reason };
     let index = File::open(&path)

@@ -87,8 +87,8 @@ impl Store {
         };
         let path = json_of(&link);
         let text = serde_json::to_vec(&on_disk).map_err(|e| Error::io("write", &path, e))?;
-        write_whole(self.desk.path(), &path, &text)?;
-        let draft = fresh(self.desk.path());
+        write_whole(self.desk()?, &path, &text)?;
+        let draft = fresh(self.desk()?);
         std::os::unix::fs::symlink(format!("../objects/{}", object.digest()), &draft)
             .and_then(|()| std::fs::rename(&draft, &link))
             .map_err(|e| Error::io("write", &link, e))
@@ -108,4 +108,24 @@ pub(crate) fn read(link: &Path) -> Option<(TreeDigest, Record)> {
     let tree: TreeDigest = target.file_name()?.to_str()?.parse().ok()?;
     let on_disk: OnDisk = serde_json::from_slice(&std::fs::read(json_of(link)).ok()?).ok()?;
     (on_disk.version == 1 && on_disk.tree == tree).then_some((tree, on_disk.record))
+}
+
+/// Why [`read`] finds nothing.
+pub(crate) fn why_stale(link: &Path) -> String {
+    let Ok(target) = std::fs::read_link(link) else {
+        return "its link is missing".into();
+    };
+    let tree: Option<TreeDigest> = target.file_name().and_then(|name| name.to_str()?.parse().ok());
+    let Some(tree) = tree else {
+        return format!("its link leads to {}, which is no tree", target.display());
+    };
+    let on_disk = match std::fs::read(json_of(link)) {
+        Ok(text) => serde_json::from_slice::<OnDisk>(&text),
+        Err(e) => return format!("its record cannot be read: {e}"),
+    };
+    match on_disk {
+        Ok(on_disk) if on_disk.tree != tree => "its record is of another tree".into(),
+        Ok(on_disk) => format!("its record is of the unknown version {}", on_disk.version),
+        Err(e) => format!("its record makes no sense: {e}"),
+    }
 }

@@ -14,7 +14,7 @@ use crate::lock::{StageLock, flock, is_at};
 use crate::{Error, Result, own};
 
 /// What the names of our directories begin with; all else in `tmp/` is not ours.
-const PREFIX: &str = "new-";
+pub(crate) const PREFIX: &str = "new-";
 /// The same in a directory of the user's.
 const HIDDEN: &str = ".osbuild-new-";
 
@@ -36,7 +36,9 @@ impl Scratch {
     pub fn hidden_in(dir: &Path) -> Result<Self> {
         let dir = std::path::absolute(dir).map_err(|e| Error::io("find", dir, e))?;
         let new = Self::named(&dir, &format!("{HIDDEN}export"))?;
-        collect_named(&dir, HIDDEN);
+        for left in leftovers_named(&dir, HIDDEN) {
+            left.remove();
+        }
         Ok(new)
     }
 
@@ -84,32 +86,43 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     Ok(tree::remove_tree(parent.fd().as_fd(), name)?)
 }
 
-/// Removes what others left: directories of ours, and locks of stages, that nobody holds. What cannot be removed is no failure.
-pub(crate) fn collect(tmp: &Path) {
-    let Ok(list) = std::fs::read_dir(tmp) else { return };
-    for entry in list.flatten() {
+/// A directory that a builder left when it died. While the value lives nobody else removes it.
+#[derive(Debug)]
+pub(crate) struct Leftover {
+    pub path: PathBuf,
+    lock: File,
+}
+
+impl Leftover {
+    /// Removes it; what cannot be removed is no failure.
+    pub fn remove(self) {
+        let _ = remove(&self.path);
+        let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
+    }
+}
+
+/// What others left in `tmp`: directories of ours that nobody holds. Locks of stages that nobody holds are removed.
+pub(crate) fn leftovers(tmp: &Path) -> Vec<Leftover> {
+    for entry in std::fs::read_dir(tmp).into_iter().flatten().flatten() {
         if begins(&entry.file_name(), "lock-") {
             // taken and dropped, which removes it
             let _ = StageLock::take(&entry.path(), false);
         }
     }
-    collect_named(tmp, PREFIX);
+    leftovers_named(tmp, PREFIX)
 }
 
-/// Removes the directories whose names begin with `prefix` and that nobody holds.
-fn collect_named(dir: &Path, prefix: &str) {
-    let Ok(list) = std::fs::read_dir(dir) else { return };
-    for entry in list.flatten().filter(|entry| begins(&entry.file_name(), prefix)) {
-        let path = entry.path();
-        let Ok(lock) = File::open(&path) else { continue };
-        if matches!(
-            flock(&lock, FlockOperation::NonBlockingLockExclusive, &path),
-            Ok(Some(()))
-        ) && is_at(&lock, &path)
-        {
-            let _ = remove(&path);
-        }
-    }
+/// The directories whose names begin with `prefix` and that nobody holds.
+pub(crate) fn leftovers_named(dir: &Path, prefix: &str) -> Vec<Leftover> {
+    let list = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    list.filter(|entry| begins(&entry.file_name(), prefix))
+        .filter_map(|entry| {
+            let path = entry.path();
+            let lock = File::open(&path).ok()?;
+            flock(&lock, FlockOperation::NonBlockingLockExclusive, &path).ok()??;
+            is_at(&lock, &path).then_some(Leftover { path, lock })
+        })
+        .collect()
 }
 
 fn begins(name: &OsStr, prefix: &str) -> bool {

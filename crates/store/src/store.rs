@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tree::index::{Index, TreeDigest};
 
 use crate::lock::{PeerLock, StageLock};
-use crate::scratch::{Scratch, collect};
+use crate::scratch::{Scratch, leftovers};
 use crate::{Error, Result};
 
 /// What tells backup programs to pass the directory over (bford.info/cachedir).
@@ -22,13 +22,13 @@ const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
 #[derive(Debug)]
 pub struct Store {
     pub(crate) path: PathBuf,
-    /// Where files are written before they are moved to their places.
-    pub(crate) desk: Scratch,
+    /// Where files are written before they are moved to their places; `None` for who only looks.
+    pub(crate) desk: Option<Scratch>,
     /// False from the moment the desk goes: for the thread that outlives the value.
     pub(crate) open: Arc<Mutex<bool>>,
     /// The indexes used last: the stage that follows needs that of the stage before.
     pub(crate) recent: Mutex<VecDeque<(TreeDigest, Arc<Index>)>>,
-    _peer: PeerLock,
+    _peer: Option<PeerLock>,
 }
 
 impl Drop for Store {
@@ -43,6 +43,42 @@ impl Store {
     /// # Errors
     /// `dir` is a file, or cannot be written to.
     pub fn open(dir: &Path) -> Result<Self> {
+        let store = Self::open_as_left(dir)?;
+        for left in leftovers(&store.tmp()) {
+            left.remove();
+        }
+        Ok(store)
+    }
+
+    /// Opens the store in `dir` to look at it: nothing is made or changed, and not even the time of an object's last use.
+    /// `None`: there is no such directory.
+    ///
+    /// # Errors
+    /// `dir` is a file, or its lock cannot be had.
+    pub fn look(dir: &Path) -> Result<Option<Self>> {
+        let path = match dir.canonicalize() {
+            Ok(path) if path.is_dir() => path,
+            Ok(_) => return Err(Error::NotADirectory(dir.to_owned())),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io("open", dir, e)),
+        };
+        let lock = path.join("cache.lock");
+        let peer = lock.exists().then(|| PeerLock::read(&lock)).transpose()?;
+        Ok(Some(Self::new(path, None, peer)))
+    }
+
+    fn new(path: PathBuf, desk: Option<Scratch>, peer: Option<PeerLock>) -> Self {
+        Self {
+            path,
+            desk,
+            open: Arc::new(Mutex::new(true)),
+            recent: Mutex::default(),
+            _peer: peer,
+        }
+    }
+
+    /// [`Store::open`] without removing anything.
+    pub fn open_as_left(dir: &Path) -> Result<Self> {
         let unwritable = |source: std::io::Error| Error::Unwritable {
             path: dir.to_owned(),
             source,
@@ -77,18 +113,11 @@ impl Store {
         let peer = PeerLock::read(&path.join("cache.lock")).map_err(unwritable_too)?;
         let tmp = path.join("tmp");
         let desk = Scratch::new(&tmp, "desk").map_err(unwritable_too)?;
-        collect(&tmp);
         let tag = path.join("CACHEDIR.TAG");
         if !tag.exists() {
             write_whole(desk.path(), &tag, CACHEDIR_TAG.as_bytes())?;
         }
-        let store = Self {
-            path,
-            desk,
-            open: Arc::new(Mutex::new(true)),
-            recent: Mutex::default(),
-            _peer: peer,
-        };
+        let store = Self::new(path, Some(desk), Some(peer));
         store.set_down_limit()?;
         Ok(store)
     }
@@ -132,12 +161,26 @@ impl Store {
         Ok(self.tmp().join(format!("lock-{}", check_id(id)?)))
     }
 
+    /// Where files are written before they are moved to their places.
+    ///
+    /// # Errors
+    /// The store was opened to look at it.
+    pub(crate) fn desk(&self) -> Result<&Path> {
+        let desk = self.desk.as_ref().map(Scratch::path);
+        desk.ok_or_else(|| Error::ReadOnly(self.path.clone()))
+    }
+
     pub(crate) fn tmp(&self) -> PathBuf {
         self.path.join("tmp")
     }
 
     pub(crate) fn objects(&self) -> PathBuf {
         self.path.join("objects")
+    }
+
+    /// Where damaged objects and downloads lie until they are collected.
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.path.join("damaged")
     }
 
     pub(crate) fn refs(&self) -> PathBuf {

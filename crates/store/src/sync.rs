@@ -15,7 +15,9 @@ impl Store {
     pub fn sync(&self) {
         let _ = self.evict();
         let objects = self.objects();
-        let desk = self.desk.path().to_owned();
+        let Ok(desk) = self.desk().map(Path::to_owned) else {
+            return;
+        };
         let open = self.open.clone();
         // nobody waits for the thread: when the store is closed before it is done, the marks stay
         let _ = std::thread::Builder::new().name("sync".into()).spawn(move || {
@@ -36,7 +38,9 @@ impl Store {
 
     /// Takes the mark from an object that was verified.
     pub(crate) fn mark_durable(&self, object: &Path, info: Info) {
-        clear_mark(self.desk.path(), object, info);
+        if let Ok(desk) = self.desk() {
+            clear_mark(desk, object, info);
+        }
     }
 }
 

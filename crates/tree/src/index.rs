@@ -82,7 +82,12 @@ impl Index {
 
     /// [`Index::merge_layer`] for a mount whose marks are known to be of the one or the other kind.
     pub fn merge_layer_with(&self, upper: &Tree, times: Times, markers: Markers) -> Result<Self> {
-        merge::merge_layer(self, upper, times, markers)
+        merge::merge_layer(self, upper, times, markers, true)
+    }
+
+    /// [`Index::merge_layer`] with times as they are and without reading a file: those of `upper` have no digest.
+    pub fn merge_layer_unread(&self, upper: &Tree) -> Result<Self> {
+        merge::merge_layer(self, upper, Times::Keep, Markers::of_this_process(), false)
     }
 
     /// The digest of all that the index says, times that do not count left out.

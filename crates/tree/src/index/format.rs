@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
-use super::{Entry, Index, TreeDigest};
+use super::{Entry, Index, TreeDigest, order};
 use crate::Kind;
 
 const MAGIC: &[u8] = b"osbuild index 1\n";
@@ -63,8 +63,25 @@ impl Index {
         if !rest.0.is_empty() {
             return Err(damaged("an index with something behind it"));
         }
+        if !is_ordered(&entries) || !is_written(&entries, &bytes) {
+            return Err(damaged("an index that is written in another way"));
+        }
         Ok(Self { entries })
     }
+}
+
+fn is_ordered(entries: &[Entry]) -> bool {
+    entries.is_sorted_by(|a, b| order(&a.path, &b.path).is_lt())
+}
+
+/// Whether `bytes` are what [`Index::write_to`] writes: numbers, for one, can be coded in many ways.
+fn is_written(entries: &[Entry], bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    let mut compare = |written: &[u8]| {
+        rest = rest.strip_prefix(written).ok_or(ErrorKind::InvalidData)?;
+        Ok(())
+    };
+    encode(entries, true, &mut compare).is_ok() && rest.is_empty()
 }
 
 pub(super) fn digest(entries: &[Entry]) -> TreeDigest {

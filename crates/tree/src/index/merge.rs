@@ -11,7 +11,14 @@ use super::scan::{Mark, Markers, Reading, Times, bytes, is_name, scan};
 use super::{Index, Inode, ends, order};
 use crate::{Error, Kind, Result, Tree};
 
-pub(super) fn merge_layer(lower: &Index, upper: &Tree, times: Times, markers: Markers) -> Result<Index> {
+/// Without `content` no file is read: those of `upper` have no digest.
+pub(super) fn merge_layer(
+    lower: &Index,
+    upper: &Tree,
+    times: Times,
+    markers: Markers,
+    content: bool,
+) -> Result<Index> {
     let timeless: HashSet<(i64, u32)> = match times {
         Times::Zero { .. } => lower
             .entries
@@ -27,7 +34,7 @@ pub(super) fn merge_layer(lower: &Index, upper: &Tree, times: Times, markers: Ma
             times,
             markers: Some(markers),
             timeless: &timeless,
-            content: true,
+            content,
         },
     )?;
     if lower.entries.is_empty()

@@ -316,6 +316,37 @@ fn an_index_reads_back_and_damage_is_noticed() {
 }
 
 #[test]
+fn an_index_in_another_writing_is_no_index() {
+    let magic = b"osbuild index 1\n";
+    let read = |rest: &[u8]| Index::read_from(&[magic, rest].concat()[..]);
+    let pipe = [5, 0, 0, 0, 0, 0];
+    let one = |path: &[u8]| [path, &pipe].concat();
+    assert!(read(&[&[1][..], &one(b"\0\x01a")].concat()).is_ok());
+    assert!(read(&[&[2][..], &one(b"\0\x01a"), &one(b"\0\x01b")].concat()).is_ok());
+    let bad: [(&str, Vec<u8>); 4] = [
+        (
+            "a number with a needless byte",
+            [&[1][..], &one(b"\0\x81\0a")].concat(),
+        ),
+        (
+            "a number beyond 64 bits",
+            [&[1, 0, 1, b'a', 5, 0, 0, 0][..], &[0x80; 9], &[2, 0]].concat(),
+        ),
+        (
+            "a flag that is none",
+            [1, 0, 1, b'a', 5 | 64, 0, 0, 0, 0, 0].to_vec(),
+        ),
+        (
+            "two of one name",
+            [&[2][..], &one(b"\0\x01a"), &one(b"\x01\0")].concat(),
+        ),
+    ];
+    for (what, bytes) in bad {
+        assert!(read(&bytes).is_err(), "{what}");
+    }
+}
+
+#[test]
 fn owners_and_paths_that_nothing_can_hold_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let tree = Tree::open(dir.path()).unwrap();
