@@ -1,16 +1,22 @@
-//! OSTree commits, written without the `ostree` tool, object for object as it writes them.
+//! OSTree commits, written and read without the `ostree` tool, object for object as it writes them.
 //!
 //! * [`Node`]: the tree to commit, whose entries can be moved before they are committed.
 //! * [`Repo`]: a repository; [`Repo::write_tree`], [`Repo::write_commit`], [`Repo::set_ref`].
-//! * [`object`]: the bytes of objects; [`gvariant`]: their encoding.
+//! * [`Archive`]: a repository that is there: [`Archive::take`] a commit of another one, [`Archive::checkout`] it,
+//!   add objects that come from elsewhere.
+//! * [`object`]: the bytes of objects; [`parse`]: taken apart; [`gvariant`]: their encoding.
 
+mod archive;
+mod checkout;
 mod error;
 mod file_object;
 pub mod gvariant;
 mod node;
 pub mod object;
+pub mod parse;
 mod repo;
 
+pub use archive::{Archive, Objects};
 pub use error::{Error, Result};
 pub use node::{Content, Node};
 pub use object::{Checksum, Commit, Entry, Meta};

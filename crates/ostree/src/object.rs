@@ -52,7 +52,7 @@ pub struct Commit {
 }
 
 /// The kind of a metadata object, told by its name's extension.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     DirTree,
     DirMeta,

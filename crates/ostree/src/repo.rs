@@ -23,6 +23,17 @@ use crate::file_object::{FileObject, Source};
 use crate::object::{Checksum, Commit, Kind, dirtree};
 use crate::{Content, Error, Node, Result};
 
+/// The directories of every repository.
+pub(crate) const DIRECTORIES: [&str; 7] = [
+    "extensions",
+    "objects",
+    "refs/heads",
+    "refs/mirrors",
+    "refs/remotes",
+    "state",
+    "tmp/cache",
+];
+
 /// How a repository keeps files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -64,15 +75,7 @@ impl Repo {
         let path = path.as_ref();
         parent.mkdir(path, 0o755)?;
         let root = parent.subtree(path)?;
-        for directory in [
-            "extensions",
-            "objects",
-            "refs/heads",
-            "refs/mirrors",
-            "refs/remotes",
-            "state",
-            "tmp/cache",
-        ] {
+        for directory in DIRECTORIES {
             root.mkdir_all(directory)?;
         }
         root.write(

@@ -1,0 +1,366 @@
+//! An archive repository that is there already: looking into it, and adding objects that others made.
+//!
+//! An object enters whole or not at all: it is written to a file without a name, its checksum compared, and only then
+//! given its name. A commit enters last, so that one that is there has all it leads to; what `ostree` itself has begun
+//! to pull is marked by `state/CHECKSUM.commitpartial`.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::DeflateDecoder;
+use rustix::fs::{AtFlags, CWD, OFlags};
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+use tree::Tree;
+
+use crate::object::{Checksum, Kind};
+use crate::parse::{Directory, Head, LARGEST_METADATA, Root};
+use crate::repo::{Mode, check_ref};
+use crate::{Error, Result};
+
+/// The extension of files in an archive repository.
+const FILE: &str = "filez";
+
+/// An archive repository.
+#[derive(Debug)]
+pub struct Archive {
+    root: Tree,
+}
+
+/// What a commit leads to, itself left out.
+#[derive(Debug, Default)]
+pub struct Objects {
+    pub files: HashSet<Checksum>,
+    pub metadata: HashSet<(Kind, Checksum)>,
+}
+
+impl Archive {
+    /// Opens the repository `path` of `parent`.
+    ///
+    /// # Errors
+    /// There is none, or it keeps its files in another way.
+    pub fn open_in(parent: &Tree, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let root = parent.subtree(path)?;
+        let config = root.read_text("config")?;
+        let mode = config.lines().find_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            (key.trim() == "mode").then_some(value.trim())
+        });
+        match mode {
+            Some("archive" | "archive-z2") => Ok(Self { root }),
+            _ => Err(Error::Mode {
+                path: root.path().to_owned(),
+                mode: mode.unwrap_or_default().to_owned(),
+            }),
+        }
+    }
+
+    /// Opens the repository `path` of `parent`, making it where there is none. Several processes may do so at a time.
+    pub fn open_or_create(parent: &Tree, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let config = path.join("config");
+        if !parent.exists(&config) {
+            for directory in crate::repo::DIRECTORIES {
+                parent.mkdir_all(path.join(directory))?;
+            }
+            // last: with it the repository is one
+            let temporary = path.join(format!("tmp/config-{}", std::process::id()));
+            let mode = Mode::Archive.name();
+            let text = format!("[core]\nrepo_version=1\nmode={mode}\n\n[repo]\nlocking=true\n");
+            parent.write(&temporary, text)?;
+            parent.rename(&temporary, &config)?;
+        }
+        Self::open_in(parent, path)
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// Whether a metadata object is there.
+    pub fn has(&self, kind: Kind, checksum: Checksum) -> bool {
+        self.root.is_file(place(checksum, kind.extension()))
+    }
+
+    /// Whether a file is there.
+    pub fn has_file(&self, checksum: Checksum) -> bool {
+        self.root.is_file(place(checksum, FILE))
+    }
+
+    /// Whether a commit is there with all it leads to.
+    pub fn is_whole(&self, commit: Checksum) -> bool {
+        self.has(Kind::Commit, commit) && !self.root.exists(partial(commit))
+    }
+
+    /// The bytes of a metadata object, which have its checksum.
+    pub fn metadata(&self, kind: Kind, checksum: Checksum) -> Result<Vec<u8>> {
+        let path = place(checksum, kind.extension());
+        let mut bytes = Vec::new();
+        self.root
+            .open_file(&path)?
+            .take(LARGEST_METADATA)
+            .read_to_end(&mut bytes)
+            .map_err(|e| tree::Error::io("read", &path, e))?;
+        verify(checksum, Checksum::of(&bytes), kind.extension())?;
+        Ok(bytes)
+    }
+
+    /// The stored bytes of a file.
+    pub fn file(&self, checksum: Checksum) -> Result<File> {
+        Ok(self.root.open_file(place(checksum, FILE))?)
+    }
+
+    /// Adds a metadata object.
+    ///
+    /// # Errors
+    /// The bytes have another checksum.
+    pub fn add_metadata(&self, kind: Kind, checksum: Checksum, bytes: &[u8]) -> Result<()> {
+        verify(checksum, Checksum::of(bytes), kind.extension())?;
+        let file = self.unnamed()?;
+        (&file).write_all(bytes).map_err(|e| self.cannot_write(e))?;
+        self.publish(&file, checksum, kind.extension())
+    }
+
+    /// Adds a file from its stored bytes.
+    ///
+    /// # Errors
+    /// They are no such bytes, or have another checksum; `from` ends with an error.
+    pub fn add_file(&self, checksum: Checksum, from: &mut dyn Read) -> Result<()> {
+        let file = self.unnamed()?;
+        let mut tee = Tee {
+            from,
+            to: BufWriter::new(&file),
+            failure: None,
+        };
+        let found = read_file(
+            &mut BufReader::with_capacity(128 * 1024, &mut tee),
+            &mut io::sink(),
+        );
+        if let Some(error) = tee.failure.take() {
+            return Err(self.cannot_write(error));
+        }
+        let (_, found) = found
+            .map_err(Error::Transfer)?
+            .ok_or_else(|| Error::malformed(checksum, FILE))?;
+        verify(checksum, found, FILE)?;
+        tee.to.flush().map_err(|e| self.cannot_write(e))?;
+        drop(tee);
+        self.publish(&file, checksum, FILE)
+    }
+
+    /// Makes all that was added durable; to be called before the commit is added.
+    pub fn sync(&self) -> Result<()> {
+        let failed = |e: Errno| self.cannot_write(e.into());
+        let objects = self
+            .root
+            .open_at("objects", OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        rustix::fs::syncfs(objects).map_err(failed)
+    }
+
+    /// Adds the commit itself, everything else being there.
+    pub fn add_commit(&self, checksum: Checksum, bytes: &[u8]) -> Result<()> {
+        self.add_metadata(Kind::Commit, checksum, bytes)?;
+        if self.root.exists(partial(checksum)) {
+            self.root.remove_file(partial(checksum))?;
+        }
+        Ok(())
+    }
+
+    /// All objects that a commit leads to.
+    pub fn objects(&self, commit: Checksum) -> Result<Objects> {
+        let mut all = Objects::default();
+        let root = self.root_of(commit)?;
+        all.metadata.insert((Kind::DirMeta, root.meta));
+        let mut todo = vec![root.tree];
+        while let Some(tree) = todo.pop() {
+            if !all.metadata.insert((Kind::DirTree, tree)) {
+                continue;
+            }
+            let directory = self.directory(tree)?;
+            all.files.extend(directory.files.iter().map(|(_, file)| *file));
+            for (_, tree, meta) in directory.directories {
+                all.metadata.insert((Kind::DirMeta, meta));
+                todo.push(tree);
+            }
+        }
+        Ok(all)
+    }
+
+    /// What a commit leads to first.
+    pub fn root_of(&self, commit: Checksum) -> Result<Root> {
+        Root::of_commit(&self.metadata(Kind::Commit, commit)?)
+            .ok_or_else(|| Error::malformed(commit, Kind::Commit.extension()))
+    }
+
+    /// The entries of a directory.
+    pub fn directory(&self, tree: Checksum) -> Result<Directory> {
+        Directory::of_dirtree(&self.metadata(Kind::DirTree, tree)?)
+            .ok_or_else(|| Error::malformed(tree, Kind::DirTree.extension()))
+    }
+
+    /// Takes over a commit of another repository, with all it leads to. With `links` files get further names here, where
+    /// the file system allows it and they are our own; such a file is taken as it is. All else is copied and checked.
+    ///
+    /// # Errors
+    /// The commit is not there, or not whole.
+    pub fn take(&self, from: &Self, commit: Checksum, links: bool) -> Result<()> {
+        if self.is_whole(commit) {
+            return Ok(());
+        }
+        if !from.is_whole(commit) {
+            return Err(Error::NoCommit {
+                path: from.path().to_owned(),
+                commit,
+            });
+        }
+        let objects = from.objects(commit)?;
+        for file in objects.files {
+            if !self.has_file(file) && !(links && self.link(from, &place(file, FILE))?) {
+                self.add_file(file, &mut from.file(file)?)?;
+            }
+        }
+        for (kind, checksum) in objects.metadata {
+            if !self.has(kind, checksum) {
+                self.add_metadata(kind, checksum, &from.metadata(kind, checksum)?)?;
+            }
+        }
+        let detached = place(commit, "commitmeta");
+        if let Ok(signatures) = from.root.read(&detached) {
+            self.make_folder(&detached)?;
+            self.root.write(&detached, signatures)?;
+        }
+        self.add_commit(commit, &from.metadata(Kind::Commit, commit)?)
+    }
+
+    /// Points the ref `name` at a commit.
+    pub fn set_ref(&self, name: &str, commit: Checksum) -> Result<()> {
+        check_ref(name)?;
+        let path = Path::new("refs/heads").join(name);
+        self.root.mkdir_all(path.parent().unwrap_or(&path))?;
+        Ok(self.root.write(&path, format!("{commit}\n"))?)
+    }
+
+    /// Gives a file of another repository a name here as well. `false` where that cannot be.
+    fn link(&self, from: &Self, path: &Path) -> Result<bool> {
+        let stat = from.root.stat(path)?;
+        let ours = rustix::process::geteuid().as_raw();
+        if !stat.is_some_and(|stat| stat.kind == tree::Kind::File && stat.uid == ours) {
+            return Ok(false);
+        }
+        let file = from.root.open_at(path, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
+        let folder = self.make_folder(path)?;
+        let name = path.file_name().unwrap_or_default();
+        let linked = rustix::fs::linkat(CWD, proc_path(&file), folder, name, AtFlags::SYMLINK_FOLLOW);
+        Ok(matches!(linked, Ok(()) | Err(Errno::EXIST)))
+    }
+
+    fn unnamed(&self) -> Result<File> {
+        let flags = OFlags::WRONLY | OFlags::TMPFILE;
+        Ok(self.root.open_at("objects", flags, 0o644)?.into())
+    }
+
+    fn publish(&self, file: &File, checksum: Checksum, extension: &str) -> Result<()> {
+        let path = place(checksum, extension);
+        let folder = self.make_folder(&path)?;
+        let name = path.file_name().unwrap_or_default();
+        match rustix::fs::linkat(CWD, proc_path(file), folder, name, AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(e) => Err(self.cannot_write(e.into())),
+        }
+    }
+
+    fn make_folder(&self, path: &Path) -> Result<rustix::fd::OwnedFd> {
+        let folder = path.parent().unwrap_or(path);
+        self.root.mkdir_all(folder)?;
+        Ok(self.root.open_at(folder, OFlags::PATH | OFlags::DIRECTORY, 0)?)
+    }
+
+    fn cannot_write(&self, source: io::Error) -> Error {
+        Error::Repository {
+            operation: "write to",
+            path: self.root.path().display().to_string(),
+            source,
+        }
+    }
+}
+
+/// Reads the stored bytes of a file to their end, its content going to `out`. Returns what stands before the content
+/// and the checksum of both; `None` where they are no such bytes.
+pub(crate) fn read_file(from: &mut dyn BufRead, out: &mut dyn Write) -> io::Result<Option<(Head, Checksum)>> {
+    let Some(head) = Head::read(&mut *from)? else {
+        return Ok(None);
+    };
+    let mut hash = Sha256::new();
+    hash.update(head.meta.file_header(&head.target));
+    let mut total = 0;
+    if head.target.is_empty() {
+        let mut content = DeflateDecoder::new(&mut *from);
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            let length = match content.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => length,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            };
+            total += length as u64;
+            // no more than was announced: a little can be blown up to a lot
+            if total > head.size {
+                return Ok(None);
+            }
+            hash.update(&buffer[..length]);
+            out.write_all(&buffer[..length])?;
+        }
+    }
+    let over = from.fill_buf()?.is_empty();
+    Ok((over && total == head.size).then(|| (head, Checksum(hash.finalize().into()))))
+}
+
+fn place(checksum: Checksum, extension: &str) -> PathBuf {
+    let hex = checksum.to_string();
+    format!("objects/{}/{}.{extension}", &hex[..2], &hex[2..]).into()
+}
+
+fn partial(commit: Checksum) -> PathBuf {
+    format!("state/{commit}.commitpartial").into()
+}
+
+fn proc_path(file: &impl AsRawFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+fn verify(wanted: Checksum, found: Checksum, kind: &'static str) -> Result<()> {
+    if wanted == found {
+        return Ok(());
+    }
+    Err(Error::Checksum { kind, wanted, found })
+}
+
+/// Passes on what is read, and writes it down.
+struct Tee<'a, W: Write> {
+    from: &'a mut dyn Read,
+    to: W,
+    /// Why it could not be written.
+    failure: Option<io::Error>,
+}
+
+impl<W: Write> Read for Tee<'_, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.from.read(buffer)?;
+        match self.to.write_all(&buffer[..length]) {
+            Ok(()) => Ok(length),
+            Err(e) => {
+                self.failure = Some(e);
+                Err(io::Error::other("cannot write"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
