@@ -30,6 +30,17 @@ pub struct Table {
 impl Table {
     /// Sector 0, without boot code. Refuses more than four partitions, and ones that overlap or do not fit.
     pub fn encode(&self, disk_sectors: u64) -> Result<[u8; 512]> {
+        let numbers: Vec<usize> = (1..=self.partitions.len()).collect();
+        self.encode_at(disk_sectors, &numbers)
+    }
+
+    /// [`Table::encode`] with these numbers of the partitions, 1 to 4.
+    pub fn encode_at(&self, disk_sectors: u64, numbers: &[usize]) -> Result<[u8; 512]> {
+        if let Some(wrong) = numbers.iter().find(|number| !(1..=4).contains(*number)) {
+            return Err(Error::unsuitable(format!(
+                "a primary partition cannot have the number {wrong}: they go from 1 to 4"
+            )));
+        }
         if self.partitions.len() > 4 {
             return Err(Error::unsuitable(
                 "a DOS table holds at most 4 primary partitions",
@@ -50,12 +61,12 @@ impl Table {
         }
         let mut sector = [0; 512];
         sector[SIGNATURE_AT..SIGNATURE_AT + 4].copy_from_slice(&self.signature.to_le_bytes());
-        for (index, partition) in self.partitions.iter().enumerate() {
+        for (number, partition) in numbers.iter().zip(&self.partitions) {
             let chs = (
                 chs(partition.first),
                 chs(partition.first + (partition.sectors - 1)),
             );
-            put_entry(&mut sector, index, partition, chs);
+            put_entry(&mut sector, number - 1, partition, chs);
         }
         sector[510..].copy_from_slice(&[0x55, 0xaa]);
         Ok(sector)

@@ -17,6 +17,10 @@ use crate::{Error, Result, SparseFile, tool};
 
 /// Bytes in a block.
 pub const BLOCK: u64 = 4096;
+/// Bytes in a block of a small file system: its journal, 1,024 blocks at least, must leave half of it.
+const SMALL_BLOCK: u64 = 2048;
+/// From here on it is [`BLOCK`].
+const SMALL: u64 = 16 * MIB;
 /// The smallest file system made here.
 pub const SMALLEST: u64 = 8 * MIB;
 
@@ -50,6 +54,29 @@ pub struct Options {
     pub epoch: Option<i64>,
 }
 
+/// Features beyond the usual ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Features {
+    pub verity: bool,
+    pub orphan_file: bool,
+    pub metadata_csum_seed: bool,
+}
+
+impl Features {
+    fn list(self) -> String {
+        let extra = [
+            (self.verity, "verity"),
+            (self.orphan_file, "orphan_file"),
+            (self.metadata_csum_seed, "metadata_csum_seed"),
+        ];
+        let names = extra.iter().filter(|(wanted, _)| *wanted).map(|(_, name)| *name);
+        std::iter::once(FEATURES)
+            .chain(names)
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+}
+
 /// The numbers mke2fs is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Layout {
@@ -62,6 +89,17 @@ struct Layout {
 ///
 /// A file system that cannot hold the tree is an [`Error::TooSmall`] saying how much is needed.
 pub fn write(image: &SparseFile, tree: &Tree, usage: &Usage, options: &Options) -> Result<()> {
+    write_with(image, tree, usage, options, Features::default())
+}
+
+/// [`write`], with more features.
+pub fn write_with(
+    image: &SparseFile,
+    tree: &Tree,
+    usage: &Usage,
+    options: &Options,
+    features: Features,
+) -> Result<()> {
     let needed = needed(usage);
     if options.size < needed {
         return Err(Error::TooSmall {
@@ -82,9 +120,17 @@ pub fn write(image: &SparseFile, tree: &Tree, usage: &Usage, options: &Options) 
         .env("E2FSPROGS_FAKE_TIME", now.to_string())
         .env("SOURCE_DATE_EPOCH", now.to_string())
         .args([
-            "-q", "-F", "-t", "ext4", "-o", "Linux", "-b", "4096", "-I", "256", "-G", "16", "-m", "5",
+            "-q", "-F", "-t", "ext4", "-o", "Linux", "-I", "256", "-G", "16", "-m", "5",
         ])
-        .args(["-O", FEATURES, "-U", &uuid, "-N", &layout.inodes.to_string()])
+        .args(["-b", &block(options.size).to_string()])
+        .args([
+            "-O",
+            &features.list(),
+            "-U",
+            &uuid,
+            "-N",
+            &layout.inodes.to_string(),
+        ])
         .args(["-J", &format!("size={}", layout.journal_mib)])
         // no other usage type than this, whatever the size
         .args(["-T", "ext4"])
@@ -124,7 +170,9 @@ pub fn needed(usage: &Usage) -> u64 {
     for _ in 0..3 {
         let layout = layout(size, usage);
         let fixed = layout.journal_mib * MIB + layout.inodes * INODE_SIZE;
-        size = (usage.bytes + fixed + usage.bytes / 50 + 4 * MIB).max(SMALLEST);
+        // bitmaps, and blocks that no file can have whole; hardly any of either where there is little
+        let spare = (usage.bytes / 4).clamp(MIB, 4 * MIB);
+        size = (usage.bytes + fixed + usage.bytes / 50 + spare).max(SMALLEST);
     }
     size.next_multiple_of(MIB)
 }
@@ -135,8 +183,13 @@ pub fn comfortable(usage: &Usage) -> u64 {
     (needed + needed / 3 + GIB / 2).next_multiple_of(64 * MIB)
 }
 
+/// Bytes in a block of a file system of `size` bytes.
+fn block(size: u64) -> u64 {
+    if size < SMALL { SMALL_BLOCK } else { BLOCK }
+}
+
 fn layout(size: u64, usage: &Usage) -> Layout {
-    let blocks = size / BLOCK;
+    let blocks = size / block(size);
     // mke2fs' own steps
     let journal_blocks: u64 = match blocks {
         0..32_768 => 1024,
@@ -149,7 +202,7 @@ fn layout(size: u64, usage: &Usage) -> Layout {
     Layout {
         blocks,
         inodes: (size / 16_384).max(usage.inodes + usage.inodes / 4 + 64),
-        journal_mib: journal_blocks * BLOCK / MIB,
+        journal_mib: journal_blocks * block(size) / MIB,
     }
 }
 
@@ -290,6 +343,27 @@ mod tests {
             first == make(&tree, &moved).1[3 << 20..],
             "the place on the disk shows"
         );
+    }
+
+    #[test]
+    fn the_smallest_one_can_be_made() {
+        if !have_tools() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let tree = Tree::open(dir.path()).unwrap();
+        for extra in [0, 1 << 20, 2 << 20] {
+            tree.write("some", vec![7; extra]).unwrap();
+            let size = needed(&usage(&tree, None).unwrap());
+            assert_eq!(size, SMALLEST);
+            let (file, _) = make(&tree, &Options { size, ..options() });
+            let fsck = Command::new("e2fsck")
+                .arg("-fn")
+                .arg(file.path())
+                .output()
+                .unwrap();
+            assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stdout));
+        }
     }
 
     #[test]

@@ -39,9 +39,9 @@ impl Fs {
         let (incompatible, read_only) = (u32_at(superblock, 0x60), u32_at(superblock, 0x64));
         let inode_size = usize::from(u16_at(superblock, 0x58));
         let block_size = 1024 << u32_at(superblock, 0x18).min(6);
-        // 64bit, and neither meta_bg nor a seed apart from the UUID; checksums, sparse_super
-        let known = incompatible & 0x80 != 0 && incompatible & 0x2010 == 0 && read_only & 0x401 == 0x401;
-        if u16_at(superblock, 0x38) != MAGIC || !known || inode_size < 256 || block_size < 4096 {
+        // 64bit, no meta_bg; checksums, sparse_super. A seed of its own is, in a fresh file system, that of the UUID
+        let known = incompatible & 0x80 != 0 && incompatible & 0x10 == 0 && read_only & 0x401 == 0x401;
+        if u16_at(superblock, 0x38) != MAGIC || !known || inode_size < 256 || block_size < 2048 {
             return Err(Error::unsuitable(
                 "the file system was not made with the features it was to have",
             ));

@@ -27,6 +27,25 @@ pub struct Options {
     pub epoch: i64,
 }
 
+/// What a disk looks like to a BIOS, and how large its sectors are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// Bytes in a sector: 512 to 4096.
+    pub sector: u64,
+    pub heads: u16,
+    pub sectors_per_track: u16,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self {
+            sector: SECTOR,
+            heads: 255,
+            sectors_per_track: 63,
+        }
+    }
+}
+
 /// A file or directory with its place.
 struct Node {
     name: Name,
@@ -47,7 +66,12 @@ enum Content {
 /// Owners, modes and attributes are lost, as FAT has none; links and device nodes are refused, and so are names it
 /// cannot hold. A size that is too small is an [`Error::TooSmall`].
 pub fn write(image: &SparseFile, tree: &Tree, options: &Options) -> Result<()> {
-    let geometry = Geometry::new(options.size, options.kind)?;
+    write_on(image, tree, options, &Disk::default())
+}
+
+/// [`write`] on a disk that is not the usual one.
+pub fn write_on(image: &SparseFile, tree: &Tree, options: &Options, disk: &Disk) -> Result<()> {
+    let geometry = Geometry::new(disk.sector, options.size, options.kind)?;
     let label = label(options.label.as_deref())?;
     let mut root = Node {
         name: Name {
@@ -79,14 +103,15 @@ pub fn write(image: &SparseFile, tree: &Tree, options: &Options) -> Result<()> {
     let identity = Identity {
         volume_id: options.volume_id,
         label: root.name.short,
-        hidden: u32::try_from(options.offset / SECTOR).unwrap_or(0),
+        hidden: u32::try_from(options.offset / disk.sector).unwrap_or(0),
+        chs: (disk.heads, disk.sectors_per_track),
     };
     let boot = geometry.boot_sector(&identity, root.first);
     image.write(&boot, options.offset)?;
     if geometry.kind == Kind::Fat32 {
         let info = geometry.fs_info(used);
         for (sector, bytes) in [(1, &info), (6, &boot), (7, &info)] {
-            image.write(bytes, options.offset + sector * SECTOR)?;
+            image.write(bytes, options.offset + sector * disk.sector)?;
         }
     }
     let writer = Writer {
@@ -344,6 +369,31 @@ mod tests {
                 .args([dir.path().join("EFI"), copy.path().join("EFI")])
                 .status();
             assert!(equal.unwrap().success());
+        }
+    }
+
+    #[test]
+    fn sectors_of_4096_bytes_are_read_by_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = sample(dir.path());
+        for (mib, kind) in [(8, Kind::Fat12), (64, Kind::Fat16), (600, Kind::Fat32)] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let image = SparseFile::new(file.reopen().unwrap(), mib * MIB).unwrap();
+            let disk = Disk {
+                sector: 4096,
+                ..Disk::default()
+            };
+            let options = Options {
+                kind: Some(kind),
+                ..options(mib * MIB)
+            };
+            write_on(&image, &tree, &options, &disk).unwrap();
+            let Ok(output) = Command::new("fsck.fat").arg("-nv").arg(file.path()).output() else {
+                return println!("skipped: fsck.fat is not installed");
+            };
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{text}");
+            assert!(text.contains("4096 bytes per logical sector"), "{text}");
         }
     }
 

@@ -11,7 +11,7 @@
 
 use crate::{Error, Result, size::MIB};
 
-/// Bytes in a sector.
+/// Bytes in a sector, where the disk's are no larger.
 pub const SECTOR: u64 = 512;
 /// Entries of the root directory of FAT12 and FAT16.
 pub const ROOT_ENTRIES: u64 = 512;
@@ -28,6 +28,8 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
     pub kind: Kind,
+    /// Bytes in a sector.
+    pub sector: u64,
     pub sectors: u32,
     pub per_cluster: u32,
     pub reserved: u32,
@@ -39,6 +41,8 @@ pub struct Geometry {
 /// What a boot sector says beside the geometry.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity {
+    /// Heads and sectors of a track, as a BIOS counts them.
+    pub chs: (u16, u16),
     pub volume_id: u32,
     /// Padded with spaces.
     pub label: [u8; 11],
@@ -65,8 +69,9 @@ impl Kind {
 }
 
 impl Geometry {
-    /// The layout for `size` bytes. Without a wish for a kind it is FAT32 from 34 MiB on and FAT16 from 4 MiB on.
-    pub fn new(size: u64, kind: Option<Kind>) -> Result<Self> {
+    /// The layout for `size` bytes in sectors of `sector` bytes. Without a wish for a kind it is FAT32 from 34 MiB on and
+    /// FAT16 from 4 MiB on.
+    pub fn new(sector: u64, size: u64, kind: Option<Kind>) -> Result<Self> {
         let kind = kind.unwrap_or(match size {
             0..0x40_0000 => Kind::Fat12,
             0x40_0000..0x220_0000 => Kind::Fat16,
@@ -80,7 +85,9 @@ impl Geometry {
         };
         sizes
             .iter()
-            .find_map(|per_cluster| Self::with_clusters_of(*per_cluster, size / SECTOR, kind))
+            // the list is for sectors of 512 bytes
+            .map(|per_cluster| (u64::from(*per_cluster) * SECTOR / sector).max(1) as u32)
+            .find_map(|per_cluster| Self::with_clusters_of(per_cluster, sector, size / sector, kind))
             .ok_or_else(|| {
                 Error::unsuitable(format!(
                     "{kind:?} cannot have a size of {}",
@@ -89,22 +96,23 @@ impl Geometry {
             })
     }
 
-    fn with_clusters_of(per_cluster: u32, sectors: u64, kind: Kind) -> Option<Self> {
+    fn with_clusters_of(per_cluster: u32, sector: u64, sectors: u64, kind: Kind) -> Option<Self> {
         let (reserved, root) = match kind {
             Kind::Fat32 => (32, 0),
-            _ => (1, ROOT_ENTRIES * 32 / SECTOR),
+            _ => (1, ROOT_ENTRIES * 32 / sector),
         };
         let mut per_fat = 1;
         loop {
             let rest = sectors.checked_sub(reserved + root + 2 * per_fat)?;
             let clusters = rest / u64::from(per_cluster);
-            let needed = ((clusters + 2) * kind.bits()).div_ceil(8 * SECTOR);
+            let needed = ((clusters + 2) * kind.bits()).div_ceil(8 * sector);
             if needed > per_fat {
                 per_fat = needed;
                 continue;
             }
             return kind.clusters().contains(&clusters).then_some(Self {
                 kind,
+                sector,
                 sectors: u32::try_from(sectors).ok()?,
                 per_cluster,
                 reserved: reserved as u32,
@@ -116,22 +124,22 @@ impl Geometry {
     }
 
     pub fn cluster_size(&self) -> u64 {
-        u64::from(self.per_cluster) * SECTOR
+        u64::from(self.per_cluster) * self.sector
     }
 
     /// Where the fixed root directory lies, in bytes; on FAT32, where the clusters begin.
     pub fn root_at(&self) -> u64 {
-        u64::from(self.reserved + 2 * self.per_fat) * SECTOR
+        u64::from(self.reserved + 2 * self.per_fat) * self.sector
     }
 
     /// Where cluster `number` (2 is the first) lies, in bytes.
     pub fn cluster_at(&self, number: u32) -> u64 {
-        self.root_at() + u64::from(self.root) * SECTOR + u64::from(number - 2) * self.cluster_size()
+        self.root_at() + u64::from(self.root) * self.sector + u64::from(number - 2) * self.cluster_size()
     }
 
     /// Where each copy of the table lies, in bytes.
     pub fn fats_at(&self) -> [u64; 2] {
-        [self.reserved, self.reserved + self.per_fat].map(|sector| u64::from(sector) * SECTOR)
+        [self.reserved, self.reserved + self.per_fat].map(|sector| u64::from(sector) * self.sector)
     }
 
     /// The table, for chains of consecutive clusters: each `(first, count)`.
@@ -146,7 +154,7 @@ impl Geometry {
                 entries[number as usize] = if last { end } else { number + 1 };
             }
         }
-        let mut bytes = Vec::with_capacity(self.per_fat as usize * SECTOR as usize);
+        let mut bytes = Vec::with_capacity(self.per_fat as usize * self.sector as usize);
         match self.kind {
             Kind::Fat32 => bytes.extend(entries.iter().flat_map(|e| e.to_le_bytes())),
             Kind::Fat16 => bytes.extend(entries.iter().flat_map(|e| (*e as u16).to_le_bytes())),
@@ -157,7 +165,7 @@ impl Geometry {
                 }
             }
         }
-        bytes.resize((self.per_fat as u64 * SECTOR) as usize, 0);
+        bytes.resize((self.per_fat as u64 * self.sector) as usize, 0);
         bytes
     }
 
@@ -167,7 +175,7 @@ impl Geometry {
         let mut bytes = Vec::with_capacity(SECTOR as usize);
         bytes.extend([0xeb, if fat32 { 0x58 } else { 0x3c }, 0x90]); // jump behind the parameters
         bytes.extend(b"mkfs.fat"); // some firmware looks whether a known name stands here
-        bytes.extend((SECTOR as u16).to_le_bytes());
+        bytes.extend((self.sector as u16).to_le_bytes());
         bytes.push(self.per_cluster as u8);
         bytes.extend((self.reserved as u16).to_le_bytes());
         bytes.push(2);
@@ -176,8 +184,8 @@ impl Geometry {
         bytes.extend(small.unwrap_or(0).to_le_bytes());
         bytes.push(0xf8); // a disk that stays in its machine
         bytes.extend((if fat32 { 0 } else { self.per_fat as u16 }).to_le_bytes());
-        bytes.extend(63u16.to_le_bytes()); // sectors of a track
-        bytes.extend(255u16.to_le_bytes()); // heads
+        bytes.extend(identity.chs.1.to_le_bytes());
+        bytes.extend(identity.chs.0.to_le_bytes());
         bytes.extend(identity.hidden.to_le_bytes());
         bytes.extend((if small.is_some() { 0 } else { self.sectors }).to_le_bytes());
         if fat32 {
@@ -229,12 +237,12 @@ mod tests {
             (512, Kind::Fat32),
             (40_000, Kind::Fat32),
         ] {
-            let geometry = Geometry::new(mib * MIB, None).unwrap();
+            let geometry = Geometry::new(SECTOR, mib * MIB, None).unwrap();
             assert_eq!(geometry.kind, kind, "{mib} MiB");
             let end = geometry.cluster_at(geometry.clusters + 2);
             assert!(end <= mib * MIB, "{geometry:?}");
         }
-        assert!(Geometry::new(MIB, Some(Kind::Fat32)).is_err());
-        assert!(Geometry::new(0, None).is_err());
+        assert!(Geometry::new(SECTOR, MIB, Some(Kind::Fat32)).is_err());
+        assert!(Geometry::new(SECTOR, 0, None).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! GUID partition tables, as the UEFI specification (2.10, section 5) lays them out, for 512-byte sectors.
+//! GUID partition tables, as the UEFI specification (2.10, section 5) lays them out; here for 512-byte sectors.
 //!
 //! ```text
 //! LBA 0        protective MBR: one entry of type 0xee over the whole disk
@@ -8,6 +8,8 @@
 //! LBA -33..-2  the same entries
 //! LBA -1       header, its own and the other's place swapped
 //! ```
+//!
+//! With larger sectors the entries take fewer of them ([`Format`]).
 
 use uuid::Uuid;
 
@@ -62,29 +64,81 @@ pub struct Table {
     pub partitions: Vec<Partition>,
 }
 
+/// How a table is put on a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Format {
+    /// Bytes in a sector.
+    pub sector: u64,
+    /// The first sector that the header lets partitions have; not below [`Format::smallest_usable`].
+    pub first_usable: u64,
+    /// The partitions' numbers, from 1, where they are not simply counted.
+    pub numbers: Vec<usize>,
+}
+
+impl Default for Format {
+    fn default() -> Self {
+        Self {
+            sector: SECTOR,
+            first_usable: FIRST_USABLE,
+            numbers: Vec::new(),
+        }
+    }
+}
+
+impl Format {
+    /// Sectors that the entries take.
+    fn entry_sectors(&self) -> u64 {
+        ((ENTRIES * ENTRY_SIZE) as u64).div_ceil(self.sector)
+    }
+
+    /// The first sector behind the table.
+    pub fn smallest_usable(&self) -> u64 {
+        2 + self.entry_sectors()
+    }
+
+    /// Sectors at the end that hold the backup.
+    pub fn backup_sectors(&self) -> u64 {
+        self.entry_sectors() + 1
+    }
+
+    /// The number of the partition that stands at `index`.
+    fn number(&self, index: usize) -> usize {
+        self.numbers.get(index).copied().unwrap_or(index + 1)
+    }
+}
+
 impl Table {
     /// The bytes of the first 34 sectors and of the last 33.
     ///
     /// Refuses partitions that overlap, lie outside the usable space or have too long a name.
     pub fn encode(&self) -> Result<(Vec<u8>, Vec<u8>)> {
-        self.check()?;
-        let entries = self.entries();
+        self.encode_as(&Format::default())
+    }
+
+    /// The bytes of the first [`Format::smallest_usable`] sectors and of the last [`Format::backup_sectors`].
+    ///
+    /// Refuses what [`Table::encode`] refuses, and numbers that come twice or are none of 1 to 128.
+    pub fn encode_as(&self, format: &Format) -> Result<(Vec<u8>, Vec<u8>)> {
+        self.check(format)?;
+        let entries = self.entries(format)?;
         let last = self.sectors - 1;
         let mut primary = dos::protective(self.sectors).to_vec();
-        primary.extend(self.header(1, last, 2, &entries));
+        primary.resize(format.sector as usize, 0);
+        primary.extend(self.header(format, (1, last), 2, &entries));
         primary.extend(&entries);
         let mut backup = entries.clone();
-        backup.extend(self.header(last, 1, self.sectors - BACKUP_SECTORS, &entries));
+        let entries_at = self.sectors - format.backup_sectors();
+        backup.extend(self.header(format, (last, 1), entries_at, &entries));
         Ok((primary, backup))
     }
 
-    fn check(&self) -> Result<()> {
-        let needed = FIRST_USABLE + BACKUP_SECTORS + 1;
+    fn check(&self, format: &Format) -> Result<()> {
+        let needed = format.smallest_usable() + format.backup_sectors() + 1;
         if self.sectors < needed {
             return Err(Error::TooSmall {
                 what: "a disk with a GPT",
-                given: self.sectors * SECTOR,
-                needed: needed * SECTOR,
+                given: self.sectors * format.sector,
+                needed: needed * format.sector,
             });
         }
         if self.partitions.len() > ENTRIES {
@@ -92,10 +146,11 @@ impl Table {
         }
         let mut sorted: Vec<_> = self.partitions.iter().collect();
         sorted.sort_by_key(|p| p.first);
-        let mut free = FIRST_USABLE;
+        let mut free = format.smallest_usable();
         for partition in sorted {
             let end = partition.first.saturating_add(partition.sectors);
-            if partition.sectors == 0 || partition.first < free || end > self.sectors - BACKUP_SECTORS {
+            let too_far = end > self.sectors - format.backup_sectors();
+            if partition.sectors == 0 || partition.first < free || too_far {
                 return Err(Error::unsuitable(format!(
                     "partition `{}` is empty, overlaps another or lies outside the disk",
                     partition.name
@@ -112,32 +167,42 @@ impl Table {
         Ok(())
     }
 
-    fn entries(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(ENTRIES * ENTRY_SIZE);
-        for partition in &self.partitions {
-            let start = bytes.len();
-            bytes.extend(partition.type_guid.to_bytes_le());
-            bytes.extend(partition.guid.to_bytes_le());
-            bytes.extend(partition.first.to_le_bytes());
-            bytes.extend((partition.first + partition.sectors - 1).to_le_bytes());
-            bytes.extend(partition.attributes.to_le_bytes());
-            bytes.extend(partition.name.encode_utf16().flat_map(u16::to_le_bytes));
-            bytes.resize(start + ENTRY_SIZE, 0);
+    fn entries(&self, format: &Format) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; format.entry_sectors() as usize * format.sector as usize];
+        let mut taken = [false; ENTRIES];
+        for (index, partition) in self.partitions.iter().enumerate() {
+            let number = format.number(index);
+            match number.checked_sub(1).and_then(|slot| taken.get_mut(slot)) {
+                Some(free) if !*free => *free = true,
+                Some(_) => {
+                    return Err(Error::unsuitable(format!(
+                        "two partitions have the number {number}"
+                    )));
+                }
+                None => {
+                    return Err(Error::unsuitable(format!(
+                        "a partition of a GPT cannot have the number {number}: they go from 1 to {ENTRIES}"
+                    )));
+                }
+            }
+            let start = (number - 1) * ENTRY_SIZE;
+            let entry = partition.entry();
+            bytes[start..start + entry.len()].copy_from_slice(&entry);
         }
-        bytes.resize(ENTRIES * ENTRY_SIZE, 0);
-        bytes
+        Ok(bytes)
     }
 
-    fn header(&self, own: u64, other: u64, entries_at: u64, entries: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(SECTOR as usize);
+    fn header(&self, format: &Format, (own, other): (u64, u64), entries_at: u64, entries: &[u8]) -> Vec<u8> {
+        let entries = &entries[..ENTRIES * ENTRY_SIZE];
+        let mut bytes = Vec::with_capacity(format.sector as usize);
         bytes.extend(b"EFI PART");
         bytes.extend(0x0001_0000u32.to_le_bytes());
         bytes.extend((HEADER_SIZE as u32).to_le_bytes());
         bytes.extend([0; 8]); // checksum of the header, and reserved
         bytes.extend(own.to_le_bytes());
         bytes.extend(other.to_le_bytes());
-        bytes.extend(FIRST_USABLE.to_le_bytes());
-        bytes.extend((self.sectors - BACKUP_SECTORS - 1).to_le_bytes());
+        bytes.extend(format.first_usable.to_le_bytes());
+        bytes.extend((self.sectors - format.backup_sectors() - 1).to_le_bytes());
         bytes.extend(self.disk_guid.to_bytes_le());
         bytes.extend(entries_at.to_le_bytes());
         bytes.extend((ENTRIES as u32).to_le_bytes());
@@ -145,7 +210,20 @@ impl Table {
         bytes.extend(crc32fast::hash(entries).to_le_bytes());
         let checksum = crc32fast::hash(&bytes).to_le_bytes();
         bytes[16..20].copy_from_slice(&checksum);
-        bytes.resize(SECTOR as usize, 0);
+        bytes.resize(format.sector as usize, 0);
+        bytes
+    }
+}
+
+impl Partition {
+    fn entry(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(ENTRY_SIZE);
+        bytes.extend(self.type_guid.to_bytes_le());
+        bytes.extend(self.guid.to_bytes_le());
+        bytes.extend(self.first.to_le_bytes());
+        bytes.extend((self.first + self.sectors - 1).to_le_bytes());
+        bytes.extend(self.attributes.to_le_bytes());
+        bytes.extend(self.name.encode_utf16().flat_map(u16::to_le_bytes));
         bytes
     }
 }
@@ -156,6 +234,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::SparseFile;
 
     fn table() -> Table {
         let partition = |n: u128, type_guid, first, sectors, attributes, name: &str| Partition {
@@ -220,6 +299,34 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn sectors_of_4096_bytes_and_numbers_with_gaps() {
+        let mut table = table();
+        table.sectors = 16_384;
+        table.partitions.truncate(2);
+        for (partition, first) in table.partitions.iter_mut().zip([6, 4096]) {
+            (partition.first, partition.sectors) = (first, 1024);
+        }
+        let format = Format {
+            sector: 4096,
+            first_usable: 6,
+            numbers: vec![3, 14],
+        };
+        let (primary, backup) = table.encode_as(&format).unwrap();
+        assert_eq!((primary.len(), backup.len()), (6 * 4096, 5 * 4096));
+        let image = SparseFile::new(tempfile::tempfile().unwrap(), 64 << 20).unwrap();
+        image.write(&primary, 0).unwrap();
+        image.write(&backup, (16_384 - 5) * 4096).unwrap();
+        let found = crate::partitions::read(&image, 0, 64 << 20, 4096).unwrap();
+        let found: Vec<_> = found.iter().map(|p| (p.number, p.start, p.size)).collect();
+        assert_eq!(found, [(3, 6 * 4096, 4 << 20), (14, 16 << 20, 4 << 20)]);
+        let twice = Format {
+            numbers: vec![3, 3],
+            ..format
+        };
+        assert!(table.encode_as(&twice).is_err());
     }
 
     #[test]

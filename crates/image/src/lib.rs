@@ -1,13 +1,14 @@
 //! Disk images without loop devices, mounts or root.
 //!
-//! * [`gpt`], [`dos`]: partition tables as bytes; [`grub_bios`]: the boot blocks of GRUB on a BIOS machine.
+//! * [`gpt`], [`dos`]: partition tables as bytes, [`partitions`]: read again; [`grub_bios`]: the boot blocks of GRUB on a BIOS machine.
 //! * [`fat`], [`ext4`], [`other_fs`]: file systems filled from a tree.
 //! * [`disk`]: where partitions lie, and a whole disk from a tree.
-//! * [`qcow2`]: a finished disk in QEMU's format.
+//! * [`qcow2`], [`vmdk`], [`vhd`], [`vhdx`], [`vdi`]: a finished disk in the formats of hypervisors.
 //!
 //! Layouts are pure functions; writing them out is a short loop. Nothing here reads the clock, draws random numbers or
 //! depends on the number of threads: the same input gives the same bytes.
 
+mod blocks;
 mod compress;
 mod crc32c;
 pub mod disk;
@@ -20,15 +21,26 @@ mod ext4_times;
 pub mod fat;
 mod fat_dir;
 mod fat_layout;
+#[cfg(test)]
+mod formats_tests;
 pub mod gpt;
 pub mod grub_bios;
 mod mask;
 pub mod other_fs;
+mod output;
+pub mod partitions;
 pub mod qcow2;
 mod qcow2_tables;
+mod record;
 pub mod size;
 mod sparse;
+#[cfg(test)]
+mod testing;
 mod tool;
+pub mod vdi;
+pub mod vhd;
+pub mod vhdx;
+pub mod vmdk;
 
 pub use error::{Error, Result};
 pub use mask::mask;

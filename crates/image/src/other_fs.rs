@@ -29,14 +29,42 @@ impl Kind {
     }
 }
 
+/// Whether the tool of this build root fills a file system from a directory.
+pub fn fills(kind: Kind) -> Result<bool> {
+    let argument = if kind == Kind::Xfs { "-V" } else { "--version" };
+    let text = tool::run(tool::command(kind.tool()).arg(argument))?;
+    Ok(version(&text).is_some_and(|version| version >= kind.first_version()))
+}
+
+/// Makes a file system over the whole `image`, with these further arguments, and fills it with `tree` if there is one;
+/// for that the tool must be one that [`fills`].
+pub fn format(
+    image: &SparseFile,
+    kind: Kind,
+    arguments: &[String],
+    tree: Option<&Tree>,
+    epoch: Option<i64>,
+) -> Result<()> {
+    let mut command = tool::command(kind.tool());
+    command
+        .env("SOURCE_DATE_EPOCH", epoch.unwrap_or(0).to_string())
+        .env("DETERMINISTIC_SEED", "1")
+        .args(["-q", "-f"])
+        .args(arguments);
+    if let Some(tree) = tree {
+        command.arg(if kind == Kind::Xfs { "-p" } else { "--rootdir" });
+        command.arg(tree.path());
+    }
+    tool::run(command.arg(image.path())).map(drop)
+}
+
 /// Makes a file system over the whole `image` and fills it with `tree`.
 ///
 /// A tool that is too old for that is an [`Error::Tool`] that says which version is needed.
 pub fn write(image: &SparseFile, tree: &Tree, kind: Kind, uuid: Uuid, epoch: Option<i64>) -> Result<()> {
-    let tool = kind.tool();
-    let text = tool::run(tool::command(tool).arg(if kind == Kind::Xfs { "-V" } else { "--version" }))?;
     let needed = kind.first_version();
-    if version(&text).is_none_or(|version| version < needed) {
+    if !fills(kind)? {
+        let tool = kind.tool();
         return Err(Error::Tool {
             tool: tool.into(),
             how: format!(
@@ -46,18 +74,11 @@ pub fn write(image: &SparseFile, tree: &Tree, kind: Kind, uuid: Uuid, epoch: Opt
             ),
         });
     }
-    let mut command = tool::command(tool);
-    command.env("SOURCE_DATE_EPOCH", epoch.unwrap_or(0).to_string());
-    match kind {
-        Kind::Xfs => command
-            .env("DETERMINISTIC_SEED", "1")
-            .args(["-q", "-f", "-m", &format!("uuid={uuid}"), "-p"])
-            .arg(tree.path()),
-        Kind::Btrfs => command
-            .args(["-q", "-f", "-U", &uuid.to_string(), "--rootdir"])
-            .arg(tree.path()),
+    let uuid = match kind {
+        Kind::Xfs => ["-m".to_owned(), format!("uuid={uuid}")],
+        Kind::Btrfs => ["-U".to_owned(), uuid.to_string()],
     };
-    tool::run(command.arg(image.path())).map(drop)
+    format(image, kind, &uuid, Some(tree), epoch)
 }
 
 /// Major and minor number of the first version in a text such as `mkfs.xfs version 6.1.0` or `… btrfs-progs v6.2`.

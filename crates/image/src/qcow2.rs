@@ -7,15 +7,14 @@
 //! Compression runs on all cores; the result does not depend on how many there are.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 
 use flate2::{Compress, FlushCompress, Status};
 
+use crate::blocks::Blocks;
+use crate::output::put;
 use crate::qcow2_tables::{CLUSTER, Tables};
-use crate::{Error, Result, SparseFile, compress};
+use crate::{Error, Result, SparseFile};
 
-/// Clusters a thread reads and compresses at a time.
-const BATCH: usize = 16;
 const ZSTD_LEVEL: i32 = 3;
 /// The format demands it: readers have a window of 4 KiB only.
 const WINDOW_BITS: u8 = 12;
@@ -43,7 +42,6 @@ pub struct Options {
 
 /// A cluster as it goes into the file.
 enum Stored {
-    Zeros,
     Compressed(Vec<u8>),
     Plain(Vec<u8>),
 }
@@ -53,31 +51,16 @@ pub fn write(disk: &SparseFile, output: &File, options: &Options) -> Result<()> 
     if options.version_2 && options.compression == Compression::Zstd {
         return Err(Error::unsuitable("qcow2 version 2 knows no zstd: take zlib"));
     }
-    let clusters = clusters_with_data(disk)?;
-    let batches: Vec<_> = clusters.chunks(BATCH).collect();
-    let threads = match options.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        given => given,
-    };
     let mut tables = Tables::new(disk.size());
-    compress::in_order(
-        batches.len(),
-        threads,
+    Blocks::of(disk, CLUSTER, options.threads).each(
         || Packer::new(options.compression),
-        |packer, batch| {
-            let read = |number: &u64| packer.pack(disk, *number).map(|stored| (*number, stored));
-            batches[batch].iter().map(read).collect::<Result<Vec<_>>>()
-        },
-        |batch| {
-            for (number, stored) in batch {
-                let (at, bytes) = match stored {
-                    Stored::Zeros => continue,
-                    Stored::Compressed(bytes) => (tables.put_compressed(number, bytes.len() as u64), bytes),
-                    Stored::Plain(bytes) => (tables.put_plain(number), bytes),
-                };
-                put(output, &bytes, at)?;
-            }
-            Ok(())
+        Packer::pack,
+        |number, stored| {
+            let (at, bytes) = match stored {
+                Stored::Compressed(bytes) => (tables.put_compressed(number, bytes.len() as u64), bytes),
+                Stored::Plain(bytes) => (tables.put_plain(number), bytes),
+            };
+            put(output, &bytes, at)
         },
     )?;
     let (placed, length) = tables.finish(options);
@@ -85,22 +68,6 @@ pub fn write(disk: &SparseFile, output: &File, options: &Options) -> Result<()> 
         .set_len(length)
         .map_err(Error::io("write the qcow2 file"))?;
     placed.iter().try_for_each(|(at, bytes)| put(output, bytes, *at))
-}
-
-fn put(output: &File, bytes: &[u8], at: u64) -> Result<()> {
-    output
-        .write_all_at(bytes, at)
-        .map_err(Error::io("write the qcow2 file"))
-}
-
-/// The numbers of the clusters that are not wholly in a hole, ascending.
-fn clusters_with_data(disk: &SparseFile) -> Result<Vec<u64>> {
-    let mut clusters: Vec<u64> = Vec::new();
-    for range in disk.data()? {
-        let next = clusters.last().map_or(0, |last| last + 1);
-        clusters.extend((range.start / CLUSTER).max(next)..range.end.div_ceil(CLUSTER));
-    }
-    Ok(clusters)
 }
 
 /// A thread's compressor with its buffers.
@@ -135,12 +102,7 @@ impl Packer {
         })
     }
 
-    fn pack(&mut self, disk: &SparseFile, number: u64) -> Result<Stored> {
-        let mut bytes = vec![0; CLUSTER as usize];
-        disk.read(&mut bytes, number * CLUSTER)?;
-        if bytes.iter().all(|byte| *byte == 0) {
-            return Ok(Stored::Zeros);
-        }
+    fn pack(&mut self, bytes: Vec<u8>) -> Result<Stored> {
         let length = match &mut self.engine {
             Engine::None => None,
             Engine::Zlib(engine) => {
@@ -162,59 +124,12 @@ impl Packer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
-    use std::process::Command;
-
-    /// Numbers that look random and are always the same.
-    fn noise(seed: u64) -> impl FnMut() -> u64 {
-        let mut state = seed | 1;
-        move || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state
-        }
-    }
-
-    /// A disk of holes, text, noise and zeros at odd places; its size is no multiple of a cluster.
-    fn disk(dir: &Path, seed: u64) -> SparseFile {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(dir.join("disk.raw"))
-            .unwrap();
-        let size = (700 << 20) + 512 * 77;
-        let disk = SparseFile::new(file, size).unwrap();
-        let mut next = noise(seed);
-        for _ in 0..120 {
-            let length = (next() % 300_000) as usize;
-            let at = next() % (size - length as u64);
-            let bytes: Vec<u8> = match next() % 3 {
-                0 => (0..length).map(|_| next() as u8).collect(),
-                1 => (0..length)
-                    .map(|i| b"some text "[i % 10] + (i / 5000) as u8)
-                    .collect(),
-                _ => vec![0; length],
-            };
-            disk.write(&bytes, at).unwrap();
-        }
-        disk.write(b"end", size - 3).unwrap();
-        disk
-    }
-
-    fn qemu_img(args: &[&str]) {
-        let output = Command::new("qemu-img").args(args).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {text}");
-        assert!(!text.contains("leaked"), "{text}");
-    }
+    use crate::testing::{disk, no_qemu_img, qemu_img};
 
     #[test]
     fn qemu_reads_back_what_was_written() {
-        if Command::new("qemu-img").arg("--version").output().is_err() {
-            return println!("skipped: qemu-img is not installed");
+        if no_qemu_img() {
+            return;
         }
         let dir = tempfile::tempdir().unwrap();
         let raw = dir.path().join("disk.raw");
@@ -225,7 +140,7 @@ mod tests {
             (3, Compression::None, false),
             (4, Compression::Zlib, true),
         ] {
-            let disk = disk(dir.path(), seed);
+            let disk = disk(dir.path(), seed, (90 << 20) + 512 * 77);
             let mut files = Vec::new();
             for threads in [1, 3] {
                 let path = dir.path().join(format!("{threads}.qcow2"));
@@ -253,7 +168,7 @@ mod tests {
         let output = tempfile::NamedTempFile::new().unwrap();
         write(&disk, output.as_file(), &Options::default()).unwrap();
         assert_eq!(output.as_file().metadata().unwrap().len(), 4 * CLUSTER);
-        if Command::new("qemu-img").arg("--version").output().is_ok() {
+        if !no_qemu_img() {
             qemu_img(&["check", "-f", "qcow2", output.path().to_str().unwrap()]);
         }
     }

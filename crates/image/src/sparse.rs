@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
@@ -11,11 +11,20 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 
+/// Bytes read or written at once.
+const CHUNK: usize = 1 << 20;
+
 /// A file of a fixed size of which only what was written takes space.
 #[derive(Debug)]
 pub struct SparseFile {
     file: File,
     size: u64,
+}
+
+impl AsFd for SparseFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
 }
 
 impl SparseFile {
@@ -29,7 +38,8 @@ impl SparseFile {
 
     /// An existing file as it is.
     pub fn open(file: File) -> Result<Self> {
-        let size = file.metadata().map_err(Error::io("read the image's size"))?.len();
+        // the end, not the metadata: that of a block device has no size
+        let size = rustix::fs::seek(&file, SeekFrom::End(0)).map_err(Error::io("read the image's size"))?;
         Ok(Self { file, size })
     }
 
@@ -46,6 +56,51 @@ impl SparseFile {
         self.file
             .write_all_at(bytes, at)
             .map_err(Error::io("write to the image"))
+    }
+
+    /// Makes `size` bytes from `at` on zeros: a hole where the file system has holes.
+    pub fn clear(&self, at: u64, size: u64) -> Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if size == 0 || fallocate(&self.file, flags, at, size).is_ok() {
+            return Ok(());
+        }
+        let zeros = vec![0; CHUNK];
+        let mut done = 0;
+        while done < size {
+            let length = (size - done).min(CHUNK as u64);
+            self.write(&zeros[..length as usize], at + done)?;
+            done += length;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with each block of 4 KiB between `at` and `at + size` that is not all zeros, and with its distance
+    /// from `at`: so holes and written zeros are the same.
+    pub fn blocks(&self, at: u64, size: u64, visit: &mut dyn FnMut(u64, &[u8])) -> Result<()> {
+        const BLOCK: u64 = 4096;
+        let end = at.saturating_add(size).min(self.size);
+        let mut buffer = vec![0; CHUNK];
+        let mut next = at;
+        for range in self.data()? {
+            // whole blocks, counted from `at`
+            let begin = range.start.max(next).max(at);
+            let mut from = at + (begin - at) / BLOCK * BLOCK;
+            from = from.max(next);
+            while from < range.end.min(end) {
+                let length = (end - from).min(CHUNK as u64);
+                let piece = &mut buffer[..length as usize];
+                self.read(piece, from)?;
+                for (index, block) in piece.chunks(BLOCK as usize).enumerate() {
+                    if block.iter().any(|byte| *byte != 0) {
+                        visit(from - at + index as u64 * BLOCK, block);
+                    }
+                }
+                from += length;
+            }
+            next = next.max(from);
+        }
+        Ok(())
     }
 
     /// Fills `bytes` from `at` on; beyond the end there are zeros.
@@ -91,6 +146,26 @@ impl SparseFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn holes_and_zeros_are_the_same_blocks() {
+        let seen = |image: &SparseFile, at: u64| {
+            let mut seen = Vec::new();
+            let mut visit = |at: u64, block: &[u8]| seen.push((at, block.to_vec()));
+            image.blocks(at, 8 << 20, &mut visit).unwrap();
+            seen
+        };
+        let image = SparseFile::new(tempfile::tempfile().unwrap(), 10 << 20).unwrap();
+        image.write(b"begin", 512).unwrap();
+        image.write(b"end", (8 << 20) - 3).unwrap();
+        let before = seen(&image, 0);
+        assert_eq!(before.len(), 2);
+        image.write(&[0; 50_000], 3 << 20).unwrap();
+        assert_eq!(seen(&image, 0), before);
+        assert_eq!(seen(&image, 512)[0].0, 0);
+        image.clear(0, 4096).unwrap();
+        assert_eq!(seen(&image, 0), before[1..]);
+    }
 
     #[test]
     fn holes_are_seen_and_read_as_zeros() {
