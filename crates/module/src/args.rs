@@ -10,6 +10,8 @@ use tree::Tree;
 
 /// Where a module leaves what it has to say about the result, as JSON.
 const METADATA: &str = "/run/osbuild/meta";
+/// Where it says which file systems it can make again, with other files in them.
+const FILE_SYSTEMS: &str = "/run/osbuild/filesystems";
 
 /// What a module is called with, its options of the type `O`.
 #[derive(Debug)]
@@ -61,6 +63,9 @@ pub struct InputFile {
 pub struct Node {
     #[serde(default)]
     pub path: PathBuf,
+    /// Of a device that is a stretch of a file of the tree: which one.
+    #[serde(default)]
+    pub data: Value,
 }
 
 #[derive(Deserialize)]
@@ -117,6 +122,17 @@ impl<O> Args<O> {
         self.output
             .as_ref()
             .ok_or_else(|| anyhow!("`output_dir` is missing from the arguments"))
+    }
+
+    /// Promises that the stage, run once more with other files as the device's content, makes the file system of this
+    /// kind with those. Where nobody asks, nothing happens.
+    pub fn makes_file_system(&self, device: &str, kind: &str) -> Result<()> {
+        if Path::new(FILE_SYSTEMS).exists() {
+            // in place: the file is a mount of its own
+            let text = serde_json::json!({ device: kind }).to_string();
+            std::fs::write(FILE_SYSTEMS, text).context("cannot tell of the file system")?;
+        }
+        Ok(())
     }
 
     /// Leaves metadata of the result for the caller; printed where nobody asked for it.

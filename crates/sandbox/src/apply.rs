@@ -117,11 +117,12 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
         Step::Capabilities { mask } if ids.userns.is_some() => capabilities::keep(*mask),
         // a host that is a container itself may not have them all
         Step::Capabilities { mask } => capabilities::keep(mask & capabilities::permitted()?),
+        Step::Limit { processes } => limit_processes(*processes),
         Step::Filter { program } => filter(program),
     }
 }
 
-fn open_source(root: &CStr, path: &CStr) -> Raw<RawFd> {
+pub(crate) fn open_source(root: &CStr, path: &CStr) -> Raw<RawFd> {
     let base = sys::open_path(root)?;
     if path.to_bytes().is_empty() || path.to_bytes() == b"." {
         return Ok(base);
@@ -145,7 +146,7 @@ fn file_type(fd: RawFd) -> Raw<libc::mode_t> {
     Ok(stat.st_mode & libc::S_IFMT)
 }
 
-fn make_target(source: RawFd, target: &CStr, owner: u32) -> Raw<()> {
+pub(crate) fn make_target(source: RawFd, target: &CStr, owner: u32) -> Raw<()> {
     if let Ok(there) = sys::open_path(target) {
         sys::close(there);
         return Ok(());
@@ -280,6 +281,18 @@ fn enter_user(userns: Option<RawFd>) -> Raw<()> {
         check(libc::syscall(libc::SYS_setresgid, 0, 0, 0))?;
         check(libc::syscall(libc::SYS_setresuid, 0, 0, 0)).map(drop)
     }
+}
+
+/// For good: to raise it again takes a capability in the host's user namespace.
+fn limit_processes(count: u64) -> Raw<()> {
+    let limit = libc::rlimit64 {
+        rlim_cur: count,
+        rlim_max: count,
+    };
+    let (nobody, none) = (0, std::ptr::null_mut::<libc::rlimit64>());
+    // SAFETY: the limit lives through the call; no old one is asked for.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, nobody, libc::RLIMIT_NPROC, &raw const limit, none) })
+        .map(drop)
 }
 
 /// `seccomp(2)`. The mitigation against speculative stores that comes with a filter guards a process against itself,

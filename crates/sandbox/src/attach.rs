@@ -1,6 +1,7 @@
 //! Trees and devices on the host's side of a box, for host services: in a mount table that one thread has for itself.
 #![allow(unsafe_code)]
 
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -8,7 +9,7 @@ use caps::Capability;
 
 use crate::steps::{c_string, root_steps};
 use crate::sys::{self, check};
-use crate::{Error, Mount, Result, Step, UserNamespace, apply};
+use crate::{Error, Layers, Mount, Result, Source, Step, UserNamespace, apply, capabilities};
 
 /// Gives the calling thread, and the processes and threads it makes from now on, a mount table of their own. What is
 /// mounted in it vanishes with the last of them. The thread's working directory becomes its own too.
@@ -49,6 +50,94 @@ pub fn attach_part(root: &Path, path: &Path, target: &Path, users: &UserNamespac
         optional: false,
     };
     apply(&step, users)
+}
+
+/// Puts `layers` together and makes them appear at the existing directory `target`, with the box's owners. `bench` is a
+/// path at which nothing is yet.
+///
+/// # Errors
+/// The step that failed.
+pub fn attach_tree(bench: &Path, layers: Layers, target: &Path, users: &UserNamespace) -> Result<()> {
+    let fail = |e| Error::setup(format!("making {}", bench.display()), e);
+    std::fs::create_dir(bench).map_err(fail)?;
+    let read_only = layers.changes.is_none();
+    let tree = Mount::Tree {
+        layers,
+        target: "/tree".into(),
+    };
+    attach(bench, &[tree], users)?;
+    let step = Step::Clone {
+        root: c_string(bench)?,
+        path: c_string(Path::new("tree"))?,
+        target: c_string(target)?,
+        read_only,
+        idmap: crate::Idmap::None,
+        devices: false,
+        optional: false,
+    };
+    let cloned = apply(&step, users);
+    detach(bench)?;
+    cloned?;
+    std::fs::remove_dir(bench).map_err(fail)
+}
+
+/// Does `work` as the box's root towards file systems: what it makes belongs to it. Only for a thread that does nothing
+/// else meanwhile.
+pub fn as_root<T>(users: &UserNamespace, work: impl FnOnce() -> T) -> T {
+    let become_id = |id: u32| {
+        // SAFETY: ids of this thread alone; the effective capabilities, which the change takes, are raised again.
+        unsafe {
+            libc::syscall(libc::SYS_setfsuid, id);
+            libc::syscall(libc::SYS_setfsgid, id);
+        }
+        // one that cannot be raised is missed by what comes next, which says so
+        let _ = capabilities::raise();
+    };
+    become_id(users.root_id());
+    let done = work();
+    become_id(0);
+    done
+}
+
+/// A clone of what a bind takes, without what is mounted below it and attached nowhere; `None` for one that is not there
+/// and may be missing. Any thread of this process may [`attach_clone`] it, in whatever mount table it has.
+///
+/// # Errors
+/// The source is not there, or the process may not do so.
+pub fn clone_source(source: &Source, writable: bool) -> Result<Option<OwnedFd>> {
+    let operation = || format!("binding {}", source.root.join(&source.path).display());
+    let fail = |errno: i32| Error::setup(operation(), std::io::Error::from_raw_os_error(errno));
+    let (root, path) = (c_string(&source.root)?, c_string(&source.path)?);
+    match apply::open_source(&root, &path) {
+        Err(libc::ENOENT | libc::ELOOP | libc::ENOTDIR) if source.optional => Ok(None),
+        Err(errno) => Err(fail(errno)),
+        Ok(fd) => {
+            let clone = sys::clone_mount(fd);
+            sys::close(fd);
+            // SAFETY: a new descriptor that nobody else has.
+            let clone = clone.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+            let clone = clone.map_err(fail)?;
+            let read_only = if writable { 0 } else { sys::MOUNT_ATTR_RDONLY };
+            let attributes = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV | read_only;
+            sys::set_mount(clone.as_raw_fd(), attributes, None).map_err(fail)?;
+            Ok(Some(clone))
+        }
+    }
+}
+
+/// Attaches a [`clone_source`] at `target`, which is made where it is not there.
+///
+/// # Errors
+/// It cannot be attached there.
+pub fn attach_clone(clone: &OwnedFd, target: &Path) -> Result<()> {
+    let place = c_string(target)?;
+    let owner = UserNamespace::of_host().root_id();
+    apply::make_target(clone.as_raw_fd(), &place, owner)
+        .and_then(|()| sys::attach_mount(clone.as_raw_fd(), &place))
+        .map_err(|errno| {
+            let operation = format!("binding to {}", target.display());
+            Error::setup(operation, std::io::Error::from_raw_os_error(errno))
+        })
 }
 
 /// Lets go of the mount at `path`, with all below it.

@@ -8,6 +8,7 @@ use std::ffi::CString;
 use std::os::fd::RawFd;
 
 use crate::apply::apply;
+use crate::guard::may_fail;
 use crate::ids::Ids;
 use crate::steps::Step;
 use crate::sys::{self, Raw, check};
@@ -15,6 +16,8 @@ use crate::sys::{self, Raw, check};
 /// All that the child needs, prepared by the parent.
 pub(crate) struct Prepared {
     pub(crate) steps: Vec<Step>,
+    /// The parts of the boundary that may be missing.
+    pub(crate) optional: u8,
     pub(crate) program: CString,
     pub(crate) argv: Vec<*const libc::c_char>,
     pub(crate) envp: Vec<*const libc::c_char>,
@@ -32,6 +35,8 @@ pub(crate) struct Prepared {
 pub(crate) enum Report {
     /// Step number, errno.
     Failed(i32, i32),
+    /// The same for one that may fail.
+    Missed(i32, i32),
     /// The module could not be executed: errno.
     NotExecuted(i32),
     /// The raw wait status of the module.
@@ -44,6 +49,7 @@ impl Report {
     pub(crate) fn to_bytes(self) -> [u8; Self::SIZE] {
         let (kind, index, value) = match self {
             Self::Failed(step, errno) => (1, step, errno),
+            Self::Missed(step, errno) => (4, step, errno),
             Self::NotExecuted(errno) => (2, 0, errno),
             Self::Ended(status) => (3, 0, status),
         };
@@ -60,6 +66,7 @@ impl Report {
             1 => Self::Failed(number(4)?, number(8)?),
             2 => Self::NotExecuted(number(8)?),
             3 => Self::Ended(number(8)?),
+            4 => Self::Missed(number(4)?, number(8)?),
             _ => return None,
         })
     }
@@ -116,7 +123,13 @@ fn set_up(prepared: &Prepared) -> Result<(), (i32, i32)> {
     // SAFETY: sets the file mode mask.
     unsafe { libc::syscall(libc::SYS_umask, 0) };
     for (index, step) in prepared.steps.iter().enumerate() {
-        apply(step, prepared.ids).map_err(|errno| (index as i32, errno))?;
+        match apply(step, prepared.ids) {
+            Err(errno) if may_fail(step, prepared.optional) => {
+                let missed = Report::Missed(index as i32, errno).to_bytes();
+                sys::write(prepared.report, &missed).map_err(|errno| (index as i32, errno))?;
+            }
+            other => other.map_err(|errno| (index as i32, errno))?,
+        }
     }
     // changing ids has cleared it
     die_with_parent().map_err(|e| (-1, e))?;

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::Guard;
+
 /// The step of the set-up that failed and what the kernel said.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -11,6 +13,16 @@ pub enum Error {
     /// Something outside the plan failed.
     #[error("cannot set up the sandbox: {operation}: {source}")]
     Setup { operation: String, source: io::Error },
+    /// A part of the boundary cannot be had.
+    #[error("cannot set up the sandbox: {operation}: {source} (`--unsafe-allow={guard}` goes on without it)")]
+    Guard {
+        guard: Guard,
+        operation: String,
+        source: io::Error,
+    },
+    /// A limit that was asked for cannot be enforced.
+    #[error("cannot limit {what} of the sandbox: {source} (`--unsafe-allow=limits` goes on without it)")]
+    Limit { what: &'static str, source: io::Error },
     /// The plan cannot be carried out.
     #[error("cannot set up the sandbox: {0}")]
     Plan(String),
@@ -20,6 +32,18 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// The same as the lack of a part of the boundary.
+    pub(crate) fn of(self, guard: Guard) -> Self {
+        match self {
+            Self::Setup { operation, source } => Self::Guard {
+                guard,
+                operation,
+                source,
+            },
+            other => other,
+        }
+    }
+
     pub(crate) fn setup(operation: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Setup {
             operation: operation.into(),

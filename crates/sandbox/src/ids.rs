@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use crate::sys;
-use crate::{Error, Result};
+use crate::{Error, Guard, Result};
 
 /// The first host id of the range that boxes use: above what distributions give to users and containers.
 const BASE: u32 = 2_000_000_000;
@@ -35,6 +35,10 @@ impl UserNamespace {
     /// # Errors
     /// Where the process may not make one, or may not map the range.
     pub fn new() -> Result<Self> {
+        Self::make().map_err(|e| e.of(Guard::Users))
+    }
+
+    fn make() -> Result<Self> {
         let (mut alive_read, alive_write) = pipe()?;
         let pid = sys::clone_process(libc::CLONE_NEWUSER)
             .map_err(|e| Error::setup("making a user namespace", std::io::Error::from_raw_os_error(e)))?;

@@ -16,8 +16,10 @@
 mod apply;
 mod attach;
 mod capabilities;
+mod cgroup;
 mod child;
 mod error;
+mod guard;
 mod ids;
 mod loop_device;
 pub mod overlay;
@@ -29,11 +31,13 @@ mod sys;
 
 pub use caps::Capability;
 
-pub use attach::{attach, attach_part, capability, detach, own_mount_table};
+pub use attach::{as_root, attach, attach_clone, attach_part, attach_tree, capability, clone_source, detach, own_mount_table};
+pub use cgroup::{Group, Hits, Limits};
 pub use error::{Error, Result};
+pub use guard::{Guard, Guards};
 pub use ids::UserNamespace;
 pub use loop_device::{LoopDevice, LoopOptions};
 pub use plan::{Command, DEFAULT_CAPABILITIES, Idmap, Layers, Mount, Part, Plan, Source};
-pub use run::{Ended, Killer, Running, start};
+pub use run::{Ended, Killer, Running, start, start_in};
 pub use seccomp::Instruction;
 pub use steps::{Step, steps};

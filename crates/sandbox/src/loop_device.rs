@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
@@ -14,6 +15,7 @@ use crate::{Error, Result, sys};
 const LOOP_CTL_GET_FREE: u64 = 0x4C82;
 const LOOP_CONFIGURE: u64 = 0x4C0A;
 const LOOP_CLR_FD: u64 = 0x4C01;
+const LOOP_GET_STATUS64: u64 = 0x4C05;
 const BLKFLSBUF: u64 = 0x1261;
 const FLAG_READ_ONLY: u32 = 1;
 const FLAG_AUTOCLEAR: u32 = 4;
@@ -24,6 +26,10 @@ const MAJOR: u32 = 7;
 
 /// Others look for a free device too: so often we try again.
 const ATTEMPTS: usize = 100;
+
+/// How long a device that nobody should use any more may take until it is free, and how often that is looked at.
+const FREE_WITHIN: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How a file is made a block device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +51,8 @@ pub struct LoopOptions {
 pub struct LoopDevice {
     file: File,
     number: u32,
+    /// Device and inode number of the file it is bound to.
+    backing: (u64, u64),
 }
 
 /// `struct loop_config` of <linux/loop.h>.
@@ -73,6 +81,7 @@ impl LoopDevice {
     /// The machine has no loop devices, or the file cannot be one.
     pub fn bind(backing: BorrowedFd<'_>, options: &LoopOptions) -> Result<Self> {
         let fail = |e: io::Error| Error::setup("making a loop device", e);
+        let there = rustix::fs::fstat(backing).map_err(|e| fail(e.into()))?;
         let control = open("/dev/loop-control").map_err(fail)?;
         let mut last = io::Error::from_raw_os_error(libc::EBUSY);
         for _ in 0..ATTEMPTS {
@@ -82,7 +91,13 @@ impl LoopDevice {
                 continue;
             }
             match configure(&file, backing, options) {
-                Ok(()) => return Ok(Self { file, number }),
+                Ok(()) => {
+                    return Ok(Self {
+                        file,
+                        number,
+                        backing: (there.st_dev, there.st_ino),
+                    });
+                }
                 Err(e) if matches!(e.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN)) => last = e,
                 Err(e) => return Err(fail(e)),
             }
@@ -98,6 +113,38 @@ impl LoopDevice {
     /// Its name in `/dev`.
     pub fn name(&self) -> String {
         format!("loop{}", self.number)
+    }
+
+    /// Flushes the device, lets go of it, and waits until the file is bound to it no more: a file system that was
+    /// mounted on it has been written out then.
+    ///
+    /// # Errors
+    /// Somebody holds on to it.
+    pub fn close(self) -> Result<()> {
+        let (number, file) = (self.number, self.backing);
+        drop(self);
+        let begun = Instant::now();
+        while is_bound(number, file) {
+            if begun.elapsed() > FREE_WITHIN {
+                let e = io::Error::from_raw_os_error(libc::EBUSY);
+                return Err(Error::setup(format!("letting go of /dev/loop{number}"), e));
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+}
+
+/// Whether the device is bound to the file of this device and inode number.
+fn is_bound(number: u32, backing: (u64, u64)) -> bool {
+    // struct loop_info64 begins with device and inode number of the file
+    let mut info = [0u64; 29];
+    let Ok(file) = File::open(format!("/dev/loop{number}")) else {
+        return false;
+    };
+    match ioctl(&file, LOOP_GET_STATUS64, &raw mut info as u64) {
+        Ok(_) => (info[0], info[1]) == backing,
+        Err(_) => false,
     }
 }
 
@@ -173,5 +220,6 @@ mod tests {
     fn the_structure_is_the_kernels() {
         assert_eq!(size_of::<Config>(), 304);
         assert_eq!(std::mem::offset_of!(Config, flags), 60);
+        assert_eq!(size_of::<[u64; 29]>(), 232);
     }
 }

@@ -5,6 +5,9 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use caps::Capability;
+use serde::{Deserialize, Serialize};
+
+use crate::Guards;
 
 /// The capabilities that modules are written for, within the user namespace of the box. The list is the Python
 /// osbuild's, without those that act outside a namespace.
@@ -32,7 +35,7 @@ pub const DEFAULT_CAPABILITIES: &[Capability] = &[
 ];
 
 /// What a process in the box sees, may do and is.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Plan {
     /// An empty directory of the host on which the root is built; nothing stays in it.
     pub scaffold: PathBuf,
@@ -40,11 +43,12 @@ pub struct Plan {
     pub mounts: Vec<Mount>,
     pub hostname: String,
     pub capabilities: Vec<Capability>,
+    pub guards: Guards,
     pub command: Command,
 }
 
 /// The program that runs in the box.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Command {
     /// Its path in the box.
     pub program: PathBuf,
@@ -52,12 +56,13 @@ pub struct Command {
     pub args: Vec<OsString>,
     /// The whole environment.
     pub env: Vec<(OsString, OsString)>,
-    /// What it reads; `None` is `/dev/null`.
+    /// What it reads; `None` is `/dev/null`. It is not part of the text of a plan.
+    #[serde(skip)]
     pub stdin: Option<OwnedFd>,
 }
 
 /// One thing of the root file system. Targets are absolute paths in the box; directories on the way are made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mount {
     /// An empty directory with these permission bits.
     Directory {
@@ -111,7 +116,7 @@ pub enum Mount {
 }
 
 /// A path of the host: everything below `path` is resolved inside `root`, without following links.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     pub root: PathBuf,
     pub path: PathBuf,
@@ -120,7 +125,7 @@ pub struct Source {
 }
 
 /// A directory or file of a tree and where it appears in the box.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Relative to the tree's root; no link on the way is followed.
     pub path: PathBuf,
@@ -130,7 +135,7 @@ pub struct Part {
 }
 
 /// How owners on disk appear in the box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Idmap {
     /// As they are: uid 0 on disk is uid 0 in the box.
     Required,
@@ -141,7 +146,7 @@ pub enum Idmap {
 }
 
 /// A tree as the store keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Layers {
     /// Read-only directories, topmost first.
     pub lower: Vec<PathBuf>,

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::child::{self, Prepared, Report};
+use crate::guard::Guard;
 use crate::ids::pipe;
 use crate::steps::c_string;
-use crate::{Error, Plan, Result, Step, UserNamespace, steps, sys};
+use crate::{Error, Group, Plan, Result, Step, UserNamespace, steps, sys};
 
 /// How a module ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,13 @@ pub struct Killer {
 }
 
 impl Killer {
+    /// One for a process that is more than a box of ours.
+    pub fn new(pidfd: OwnedFd) -> Self {
+        Self {
+            pidfd: Arc::new(pidfd),
+        }
+    }
+
     /// Whether both kill the same box.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.pidfd, &other.pidfd)
@@ -60,7 +68,21 @@ impl Killer {
 /// The plan cannot be put into system calls, or no process can be made. That a step of the set-up fails is told by
 /// [`Running::wait`].
 pub fn start(plan: Plan, users: &UserNamespace, output: OwnedFd) -> Result<Running> {
+    start_in(plan, users, output, None)
+}
+
+/// The same in a control group.
+///
+/// # Errors
+/// As [`start`]; the box cannot join the group.
+pub fn start_in(
+    plan: Plan,
+    users: &UserNamespace,
+    output: OwnedFd,
+    group: Option<&Group>,
+) -> Result<Running> {
     let steps = steps(&plan)?;
+    let optional = plan.guards.optional_bits();
     let command = plan.command;
     let args = c_strings(&command.args)?;
     let env: Vec<_> = command
@@ -79,6 +101,7 @@ pub fn start(plan: Plan, users: &UserNamespace, output: OwnedFd) -> Result<Runni
     let (start_read, start_write) = pipe()?;
     let prepared = Prepared {
         steps,
+        optional,
         program: c_string(&command.program)?,
         argv: pointers(&args),
         envp: pointers(&env),
@@ -115,6 +138,9 @@ pub fn start(plan: Plan, users: &UserNamespace, output: OwnedFd) -> Result<Runni
         program: command.program.display().to_string(),
         waited: false,
     };
+    if let Some(group) = group {
+        group.join(pid)?;
+    }
     (&start_write)
         .write_all(b"!")
         .map_err(|e| Error::setup("starting the first process", e))?;
@@ -136,22 +162,40 @@ impl Running {
     ///
     /// # Errors
     /// The step of the set-up that failed, or that the program could not be executed.
-    pub fn wait(mut self) -> Result<Ended> {
+    pub fn wait(self) -> Result<Ended> {
+        self.wait_noting(&mut Vec::new())
+    }
+
+    /// The same; adds the parts of the boundary that the box had to do without.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait).
+    pub fn wait_noting(mut self, missing: &mut Vec<Guard>) -> Result<Ended> {
         let mut bytes = Vec::new();
         let read = self.report.read_to_end(&mut bytes);
         self.reap();
         read.map_err(|e| Error::setup("reading the report of the first process", e))?;
-        match Report::from_bytes(&bytes) {
+        let mut last = None;
+        for report in bytes.chunks_exact(Report::SIZE).filter_map(Report::from_bytes) {
+            match report {
+                Report::Missed(step, _) => missing.extend(self.step(step).and_then(Guard::of)),
+                other => last = last.or(Some(other)),
+            }
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        match last {
             Some(Report::Ended(status)) if libc::WIFEXITED(status) => {
                 Ok(Ended::Exited(libc::WEXITSTATUS(status)))
             }
             Some(Report::Ended(status)) => Ok(Ended::Killed(libc::WTERMSIG(status))),
             Some(Report::Failed(step, errno)) => {
-                let step = usize::try_from(step).ok().and_then(|step| self.steps.get(step));
-                let step = step.map_or_else(|| "binding its life to ours".to_owned(), Step::to_string);
-                Err(Error::Step {
-                    step,
-                    source: std::io::Error::from_raw_os_error(errno),
+                let step = self.step(step);
+                let source = std::io::Error::from_raw_os_error(errno);
+                let operation = step.map_or_else(|| "binding its life to ours".to_owned(), Step::to_string);
+                Err(match step.and_then(Guard::of) {
+                    Some(guard) => Error::Guard { guard, operation, source },
+                    None => Error::Step { step: operation, source },
                 })
             }
             Some(Report::NotExecuted(errno)) => {
@@ -162,8 +206,12 @@ impl Running {
                 })
             }
             // nobody was left to report: the box was killed
-            None => Ok(Ended::Killed(libc::SIGKILL)),
+            None | Some(Report::Missed(..)) => Ok(Ended::Killed(libc::SIGKILL)),
         }
+    }
+
+    fn step(&self, index: i32) -> Option<&Step> {
+        self.steps.get(usize::try_from(index).ok()?)
     }
 
     fn reap(&mut self) {

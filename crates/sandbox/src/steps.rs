@@ -88,6 +88,10 @@ pub enum Step {
     Capabilities {
         mask: u64,
     },
+    /// Limits how many processes and threads the user may have.
+    Limit {
+        processes: u64,
+    },
     /// Has the kernel refuse system calls by this program, for good.
     Filter {
         program: Vec<Instruction>,
@@ -127,6 +131,7 @@ impl std::fmt::Display for Step {
             Self::EnterUser => write!(f, "entering the user namespace"),
             Self::OwnMounts => write!(f, "making the mount namespace"),
             Self::Capabilities { .. } => write!(f, "dropping capabilities"),
+            Self::Limit { .. } => write!(f, "limiting the number of processes"),
             Self::Filter { .. } => write!(f, "filtering system calls (seccomp)"),
         }
     }
@@ -151,6 +156,7 @@ pub fn steps(plan: &Plan) -> Result<Vec<Step>> {
     steps.push(Step::Pivot { root });
     steps.push(Step::EnterUser);
     steps.push(Step::OwnMounts);
+    steps.extend(plan.guards.processes.map(|processes| Step::Limit { processes }));
     let mask = plan
         .capabilities
         .iter()
@@ -172,7 +178,7 @@ pub(crate) fn root_steps(scaffold: &Path, mounts: &[Mount]) -> Result<Vec<Step>>
     };
     builder.steps.push(Step::Tmpfs {
         target: c_string(scaffold)?,
-        data: c"mode=0755".into(),
+        data: c"mode=0755,size=10%,nr_inodes=1m".into(),
     });
     for mount in mounts {
         builder.mount(mount)?;
@@ -210,7 +216,7 @@ impl Builder<'_> {
             Mount::Tmpfs { target, mode } => {
                 self.mkdir(target, *mode)?;
                 self.made.retain(|dir| !dir.starts_with(target) || dir == target);
-                let data = c_string(OsStr::new(&format!("mode={mode:o}")))?;
+                let data = c_string(OsStr::new(&tmpfs_options(target, *mode)))?;
                 let target = self.inside(target)?;
                 self.steps.push(Step::Tmpfs { target, data });
                 Ok(())
@@ -434,6 +440,17 @@ impl Builder<'_> {
             .map_err(|_| Error::Plan(format!("{} is not absolute", target.display())))?;
         c_string(self.scaffold.join(relative))
     }
+}
+
+/// A box's memory file systems do not take all of the memory, not even together.
+fn tmpfs_options(target: &Path, mode: u32) -> String {
+    let percent = match target.to_str() {
+        Some("/tmp") => 40,
+        Some("/dev/shm") => 20,
+        Some("/run") => 10,
+        _ => 5,
+    };
+    format!("mode={mode:o},size={percent}%,nr_inodes=1m")
 }
 
 /// A text as the kernel takes it.

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use sandbox::*;
 
 fn run(script: &str, mounts: Vec<Mount>) -> Option<(Ended, String)> {
+    run_in(script, mounts, None)
+}
+
+fn run_in(script: &str, mounts: Vec<Mount>, group: Option<&Group>) -> Option<(Ended, String)> {
     if !rustix::process::getuid().is_root() {
         println!("skipped: a box with id-mapped layers needs root");
         return None;
@@ -24,6 +28,7 @@ fn run(script: &str, mounts: Vec<Mount>) -> Option<(Ended, String)> {
         mounts: all,
         hostname: "box".into(),
         capabilities: DEFAULT_CAPABILITIES.to_vec(),
+        guards: Guards::default(),
         command: Command {
             program: "/usr/bin/sh".into(),
             args: ["sh", "-c", script].map(Into::into).to_vec(),
@@ -33,7 +38,7 @@ fn run(script: &str, mounts: Vec<Mount>) -> Option<(Ended, String)> {
     };
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     let users = UserNamespace::new().unwrap();
-    let running = start(plan, &users, write).unwrap();
+    let running = start_in(plan, &users, write, group).unwrap();
     let mut text = String::new();
     std::fs::File::from(read).read_to_string(&mut text).unwrap();
     let ended = running.wait().unwrap();
@@ -165,4 +170,27 @@ fn calls_that_act_on_the_machine_are_filtered() {
     };
     assert!(text.contains("Seccomp:\t2"), "{text}");
     assert!(text.contains("user 1") && text.contains("log 1"), "{text}");
+}
+
+#[test]
+fn a_group_bounds_processes_and_memory() {
+    let limits = Limits {
+        memory: Some(64 << 20),
+        processes: Some(20),
+        cpus: Some(1.0),
+    };
+    let group = match Group::new(&limits) {
+        Ok(group) => group,
+        Err(error) => return println!("skipped: {error}"),
+    };
+    // forty sleeps cannot be started; then more memory is taken than there is
+    let script = "for i in $(seq 40); do sleep 100 & done; echo forked";
+    let Some((_, text)) = run_in(script, vec![], Some(&group)) else {
+        return;
+    };
+    assert!(group.hits().processes > 0, "{text}");
+    let script = "head -c 200000000 /dev/zero | tail";
+    run_in(script, vec![], Some(&group));
+    assert!(group.hits().memory > 0);
+    drop(group);
 }

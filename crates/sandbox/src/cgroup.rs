@@ -1,0 +1,242 @@
+//! How much of the machine boxes may take together: a control group.
+//!
+//! ```text
+//! version 2   one directory for all limits, beside or below our own group: the nearest one that lets us make it
+//! version 1   one directory for each controller, below our own group of that controller
+//! name        osbuild-PID-N; what a killed process left is removed by the next one that comes by
+//! ```
+//! Files and their meaning: the kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`.
+
+mod hierarchy;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::{Error, Result};
+use hierarchy::{Controller, Hierarchy};
+
+/// What boxes may take. `None`: no limit of ours.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Limits {
+    /// Bytes of memory, the files that it caches and swap included.
+    pub memory: Option<u64>,
+    /// Processes and threads at a time.
+    pub processes: Option<u64>,
+    /// How many CPUs' worth of time, such as 1.5.
+    pub cpus: Option<f64>,
+}
+
+/// How often a limit was met.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hits {
+    /// Processes that were killed for want of memory.
+    pub memory: u64,
+    /// Processes that were not started.
+    pub processes: u64,
+}
+
+/// A control group of ours, removed when dropped.
+#[derive(Debug)]
+pub struct Group {
+    /// Each directory once.
+    dirs: Vec<PathBuf>,
+    memory: Option<(Hierarchy, PathBuf)>,
+    processes: Option<PathBuf>,
+}
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+impl Group {
+    /// Makes a group with these limits below the first that allows it.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] with the first limit that cannot be enforced, and why.
+    pub fn new(limits: &Limits) -> Result<Self> {
+        let table = std::fs::read_to_string("/proc/self/mountinfo");
+        let own = std::fs::read_to_string("/proc/self/cgroup");
+        let (table, own) = table
+            .and_then(|table| Ok((table, own?)))
+            .map_err(|e| Error::setup("reading which control group we are in", e))?;
+        Self::within(limits, &hierarchy::mounted(&table, &own))
+    }
+
+    fn within(limits: &Limits, hierarchies: &[Hierarchy]) -> Result<Self> {
+        let name = format!(
+            "{}{}",
+            hierarchy::prefix(std::process::id()),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let mut group = Self {
+            dirs: Vec::new(),
+            memory: None,
+            processes: None,
+        };
+        for controller in Controller::of(limits) {
+            let fail = |source: std::io::Error| Error::Limit {
+                what: controller.what(),
+                source,
+            };
+            let (hierarchy, dir) = group.directory(controller, &name, hierarchies).map_err(fail)?;
+            controller.set(&hierarchy, &dir, limits).map_err(fail)?;
+            match controller {
+                Controller::Memory => group.memory = Some((hierarchy, dir)),
+                Controller::Processes => group.processes = Some(dir),
+                Controller::Cpu => {}
+            }
+        }
+        Ok(group)
+    }
+
+    /// The group's directory for a controller, made if it is the first to want it.
+    fn directory(
+        &mut self,
+        controller: Controller,
+        name: &str,
+        hierarchies: &[Hierarchy],
+    ) -> std::io::Result<(Hierarchy, PathBuf)> {
+        let mut failure = std::io::Error::new(
+            std::io::ErrorKind::NotFound,
+            format!("no control group controller `{}` is mounted", controller.name()),
+        );
+        for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.has(controller)) {
+            for parent in hierarchy.parents() {
+                let dir = parent.join(name);
+                if self.dirs.contains(&dir) && hierarchy::offers(&dir, controller) {
+                    return Ok((hierarchy.clone(), dir));
+                }
+                match hierarchy.make(&parent, name, controller) {
+                    Ok(()) => {
+                        hierarchy::collect(&parent);
+                        self.dirs.push(dir.clone());
+                        return Ok((hierarchy.clone(), dir));
+                    }
+                    Err(error) => failure = error,
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    /// Puts a process, with what it will start, into the group.
+    pub(crate) fn join(&self, pid: libc::pid_t) -> Result<()> {
+        for dir in &self.dirs {
+            std::fs::write(dir.join("cgroup.procs"), pid.to_string())
+                .map_err(|e| Error::setup(format!("joining the control group {}", dir.display()), e))?;
+        }
+        Ok(())
+    }
+
+    /// How often each limit was met so far.
+    pub fn hits(&self) -> Hits {
+        let memory = self.memory.as_ref().map(|(hierarchy, dir)| {
+            let file = if hierarchy.unified {
+                "memory.events"
+            } else {
+                "memory.oom_control"
+            };
+            count(&dir.join(file), "oom_kill")
+        });
+        let processes = self
+            .processes
+            .as_ref()
+            .map(|dir| count(&dir.join("pids.events"), "max"));
+        Hits {
+            memory: memory.unwrap_or_default(),
+            processes: processes.unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for dir in &self.dirs {
+            // the kernel lets go of the last process a moment after it was reaped; what stays all the same is collected
+            // by the next process that comes by
+            let gone = |_: &u32| {
+                std::fs::remove_dir(dir).is_ok() || {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                    false
+                }
+            };
+            let _ = (0..100).find(gone);
+        }
+    }
+}
+
+/// The number after a word in a file of `word number` lines.
+fn count(file: &Path, word: &str) -> u64 {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines
+        .find(|(name, _)| *name == word)
+        .and_then(|(_, number)| number.trim().parse().ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V2_TABLE: &str = "31 23 0:28 / MOUNT rw,relatime - cgroup2 cgroup2 rw\n";
+
+    /// A directory that looks like a unified hierarchy, with our own group in it; controllers are enabled where named.
+    fn unified(enabled: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("user.slice/session.scope")).unwrap();
+        for place in ["", "user.slice", "user.slice/session.scope"] {
+            let file = dir.path().join(place).join("cgroup.subtree_control");
+            // one that cannot be written, as in a group with processes
+            match enabled.contains(&place) {
+                true => std::fs::write(file, "cpu memory pids").unwrap(),
+                false => std::fs::create_dir(file).unwrap(),
+            }
+        }
+        dir
+    }
+
+    fn hierarchies(dir: &tempfile::TempDir) -> Vec<Hierarchy> {
+        let table = V2_TABLE.replace("MOUNT", dir.path().to_str().unwrap());
+        hierarchy::mounted(&table, "0::/user.slice/session.scope\n")
+    }
+
+    #[test]
+    fn the_nearest_group_that_hands_out_the_controllers_is_taken() {
+        let dir = unified(&["user.slice"]);
+        let limits = Limits {
+            memory: Some(1 << 30),
+            processes: Some(100),
+            cpus: Some(1.5),
+        };
+        let group = Group::within(&limits, &hierarchies(&dir)).unwrap();
+        let [made] = &group.dirs[..] else {
+            panic!("{group:?}")
+        };
+        assert_eq!(made.parent().unwrap(), dir.path().join("user.slice"));
+        let read = |name: &str| std::fs::read_to_string(made.join(name)).unwrap();
+        assert_eq!(read("memory.max"), "1073741824");
+        assert_eq!(read("memory.swap.max"), "0");
+        assert_eq!(read("pids.max"), "100");
+        assert_eq!(read("cpu.max"), "150000 100000");
+        // in this stand-in, unlike in the kernel's, the files are in the way of removing the directory
+        std::fs::remove_dir_all(made).unwrap();
+        std::mem::forget(group);
+    }
+
+    #[test]
+    fn a_limit_that_nothing_enforces_is_an_error_that_names_it() {
+        let limits = Limits {
+            memory: Some(1),
+            ..Limits::default()
+        };
+        let error = Group::within(&limits, &[]).unwrap_err();
+        assert!(error.to_string().contains("memory"), "{error}");
+    }
+
+    #[test]
+    fn the_numbers_of_events_are_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "oom 3\noom_kill 2\n").unwrap();
+        assert_eq!(count(file.path(), "oom_kill"), 2);
+        assert_eq!(count(Path::new("/does/not/exist"), "oom_kill"), 0);
+    }
+}

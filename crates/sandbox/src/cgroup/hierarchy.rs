@@ -1,0 +1,244 @@
+//! The hierarchies of control groups that are mounted, and where in them we may make a group.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Limits;
+
+/// A part of the kernel that enforces one kind of limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Controller {
+    Memory,
+    Processes,
+    Cpu,
+}
+
+/// The period over which CPU time is shared out, in microseconds: the kernel's default.
+const PERIOD: u64 = 100_000;
+
+impl Controller {
+    /// Those that these limits need.
+    pub(super) fn of(limits: &Limits) -> Vec<Self> {
+        let wanted = [
+            limits.memory.map(|_| Self::Memory),
+            limits.processes.map(|_| Self::Processes),
+            limits.cpus.map(|_| Self::Cpu),
+        ];
+        wanted.into_iter().flatten().collect()
+    }
+
+    /// The kernel's name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Processes => "pids",
+            Self::Cpu => "cpu",
+        }
+    }
+
+    /// What it limits, for a message.
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Processes => "the number of processes",
+            Self::Cpu => "CPU time",
+        }
+    }
+
+    /// Writes the limit into a group's directory.
+    pub(super) fn set(self, hierarchy: &Hierarchy, dir: &Path, limits: &Limits) -> io::Result<()> {
+        let write = |name: &str, value: String| std::fs::write(dir.join(name), value);
+        match (self, hierarchy.unified) {
+            (Self::Memory, true) => {
+                let bytes = limits.memory.unwrap_or(u64::MAX);
+                write("memory.max", bytes.to_string())?;
+                // where the kernel accounts for no swap there is no such file
+                absent_is_fine(write("memory.swap.max", "0".into()))
+            }
+            (Self::Memory, false) => {
+                let bytes = limits.memory.unwrap_or(u64::MAX);
+                write("memory.limit_in_bytes", bytes.to_string())?;
+                absent_is_fine(write("memory.memsw.limit_in_bytes", bytes.to_string()))
+            }
+            (Self::Processes, _) => write("pids.max", limits.processes.unwrap_or(u64::MAX).to_string()),
+            (Self::Cpu, unified) => {
+                let cpus = limits.cpus.unwrap_or(f64::from(u16::MAX));
+                let quota = ((cpus * PERIOD as f64) as u64).max(1000);
+                match unified {
+                    true => write("cpu.max", format!("{quota} {PERIOD}")),
+                    false => write("cpu.cfs_quota_us", quota.to_string()),
+                }
+            }
+        }
+    }
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// A mounted hierarchy and our own place in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hierarchy {
+    /// Version 2, with all controllers in one.
+    pub(super) unified: bool,
+    /// Those of version 1, by the kernel's names.
+    controllers: Vec<String>,
+    mount: PathBuf,
+    /// The directory of our own group.
+    own: PathBuf,
+}
+
+/// The hierarchies of a mount table (`/proc/self/mountinfo`) in which `own` (`/proc/self/cgroup`) has a group.
+pub(super) fn mounted(table: &str, own: &str) -> Vec<Hierarchy> {
+    table.lines().filter_map(|line| of_line(line, own)).collect()
+}
+
+/// ```text
+/// 36 31 0:31 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+///            └─ root of the mount                  └─ type       └─ controllers
+/// ```
+fn of_line(line: &str, own: &str) -> Option<Hierarchy> {
+    let (left, right) = line.split_once(" - ")?;
+    let mut left = left.split(' ').skip(3);
+    let (root, mount) = (left.next()?, PathBuf::from(left.next()?));
+    let mut right = right.split(' ');
+    let unified = match right.next()? {
+        "cgroup2" => true,
+        "cgroup" => false,
+        _ => return None,
+    };
+    let controllers: Vec<String> = right.next_back()?.split(',').map(str::to_owned).collect();
+    let mut groups = own.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        Some((fields.next()?, fields.next()?))
+    });
+    let (_, group) = groups.find(|(names, _)| match unified {
+        true => names.is_empty(),
+        false => names
+            .split(',')
+            .any(|name| !name.is_empty() && controllers.iter().any(|c| c == name)),
+    })?;
+    // a container sees its own part of a hierarchy alone
+    let below = Path::new(group).strip_prefix(root).unwrap_or(Path::new(""));
+    Some(Hierarchy {
+        unified,
+        own: mount.join(below),
+        controllers,
+        mount,
+    })
+}
+
+impl Hierarchy {
+    pub(super) fn has(&self, controller: Controller) -> bool {
+        self.unified || self.controllers.iter().any(|name| name == controller.name())
+    }
+
+    /// Where a group may be made, best first. In version 2 a group with processes has no groups with controllers below
+    /// it, so that ours comes to lie beside our own one, or higher.
+    pub(super) fn parents(&self) -> Vec<PathBuf> {
+        let ancestors = self
+            .own
+            .ancestors()
+            .take_while(|dir| dir.starts_with(&self.mount));
+        let count = if self.unified { usize::MAX } else { 1 };
+        ancestors.take(count).map(Path::to_owned).collect()
+    }
+
+    /// Makes a group that has the controller.
+    pub(super) fn make(&self, parent: &Path, name: &str, controller: Controller) -> io::Result<()> {
+        if self.unified && !offers_below(parent, controller) {
+            let file = parent.join("cgroup.subtree_control");
+            std::fs::write(&file, format!("+{}", controller.name()))
+                .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", file.display())))?;
+        }
+        let dir = parent.join(name);
+        std::fs::create_dir(&dir).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", dir.display())))
+    }
+}
+
+/// Whether the groups below `parent` (version 2) have the controller.
+fn offers_below(parent: &Path, controller: Controller) -> bool {
+    std::fs::read_to_string(parent.join("cgroup.subtree_control"))
+        .is_ok_and(|text| text.split_whitespace().any(|name| name == controller.name()))
+}
+
+/// Whether a group of ours has the controller: its parent hands it out.
+pub(super) fn offers(dir: &Path, controller: Controller) -> bool {
+    dir.parent()
+        .is_some_and(|parent| offers_below(parent, controller))
+}
+
+/// How the names of a process's groups begin.
+pub(super) fn prefix(pid: u32) -> String {
+    format!("osbuild-{pid}-")
+}
+
+/// Removes the groups of processes that are no more.
+pub(super) fn collect(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name
+            .to_str()
+            .and_then(|name| name.strip_prefix("osbuild-")?.split_once('-'))
+            .and_then(|(pid, _)| pid.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            // one with processes in it stays
+            let _ = std::fs::remove_dir(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_1_has_a_place_for_each_controller() {
+        let table = "36 31 0:31 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
+                     37 31 0:32 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+                     22 1 8:1 / / rw - ext4 /dev/vda rw\n";
+        let own = "4:memory:/a/b\n3:cpu,cpuacct:/\n1:name=systemd:/x\n";
+        let found = mounted(table, own);
+        assert_eq!(found.len(), 2);
+        assert!(found[0].has(Controller::Memory) && !found[0].has(Controller::Cpu));
+        assert_eq!(found[0].parents(), [Path::new("/sys/fs/cgroup/memory/a/b")]);
+        assert_eq!(found[1].own, Path::new("/sys/fs/cgroup/cpu,cpuacct"));
+    }
+
+    #[test]
+    fn a_container_sees_its_part_of_a_hierarchy() {
+        let table = "36 31 0:31 /docker/1 /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
+        let found = mounted(table, "0::/docker/1/sub\n");
+        let parents = found[0].parents();
+        assert_eq!(
+            parents,
+            [Path::new("/sys/fs/cgroup/sub"), Path::new("/sys/fs/cgroup")]
+        );
+    }
+
+    #[test]
+    fn the_groups_of_the_dead_are_collected() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dead, alive) = (
+            format!("{}0", prefix(u32::MAX)),
+            format!("{}0", prefix(std::process::id())),
+        );
+        for name in [&dead, &alive, &"osbuild-x-1".to_owned()] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        collect(dir.path());
+        assert!(!dir.path().join(dead).exists());
+        assert!(dir.path().join(alive).exists() && dir.path().join("osbuild-x-1").exists());
+    }
+}
