@@ -4,9 +4,11 @@
 //! derived from it, `/etc/locale.conf` elsewhere. The other settings of that file are dropped. The locale itself must
 //! be brought by a package; that is not checked.
 
-use module::{Args, Result, Tree, ensure};
+use module::{Args, Result, ensure};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::common;
 
 const STOCK: &str = "etc/locale.conf";
 const DEBIAN: &str = "etc/default/locale";
@@ -19,61 +21,30 @@ pub struct Options {
     language: String,
 }
 
-module::stage! { file: "locale.rs", name: "org.osbuild.locale", options: Options, run: run }
+module::stage! {
+    file: "locale.rs", name: "org.osbuild.locale", options: Options, run: run,
+    libraries: [common::SOURCE],
+}
 
 fn run(args: Args<Options>) -> Result<()> {
     let (tree, language) = (&args.tree, &args.options.language);
     tree.remove_all(STOCK)?;
     ensure!(
-        is_valid(language),
+        common::is_plain_name(language),
         "`{language}` is not the name of a locale: it looks like en_US.UTF-8 or C.UTF-8"
     );
-    let file = if is_debian(tree)? { DEBIAN } else { STOCK };
+    let file = if common::is_debian(tree)? { DEBIAN } else { STOCK };
     if let Some((dir, _)) = file.rsplit_once('/') {
         tree.mkdir_all(dir)?;
     }
-    tree.write(file, format!("LANG={}\n", quoted(language)))?;
+    tree.write(file, format!("LANG={}\n", common::env_value(language)))?;
     Ok(())
-}
-
-/// Whether systemd would take the name (`locale_is_valid`): a file name without characters that change a shell's mind.
-fn is_valid(language: &str) -> bool {
-    !matches!(language, "" | "." | "..")
-        && language.len() < 128
-        && !language.chars().any(|c| c.is_control() || "/\"'\\".contains(c))
-}
-
-/// The value as an environment file has it: in quotes where a shell would not take it as one word.
-fn quoted(value: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_.@+:,".contains(c);
-    if value.chars().all(plain) {
-        return value.to_owned();
-    }
-    let escaped = value.replace('$', "\\$").replace('`', "\\`");
-    format!("\"{escaped}\"")
-}
-
-/// Whether the tree is Debian's or of a distribution derived from it.
-fn is_debian(tree: &Tree) -> Result<bool> {
-    if tree.exists("etc/debian_version") {
-        return Ok(true);
-    }
-    let release = ["etc/os-release", "usr/lib/os-release"]
-        .into_iter()
-        .find(|file| tree.is_file(file));
-    let Some(release) = release else { return Ok(false) };
-    let text = tree.read_text(release)?;
-    let ids = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("ID=").or(line.strip_prefix("ID_LIKE=")));
-    Ok(ids
-        .flat_map(|ids| ids.trim_matches(['"', '\'']).split_whitespace())
-        .any(|id| id == "debian"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use module::Tree;
 
     fn tree() -> (tempfile::TempDir, Tree) {
         let dir = tempfile::tempdir().unwrap();
@@ -107,14 +78,5 @@ mod tests {
         tree.symlink("../locale.conf", DEBIAN).unwrap();
         set(&tree, "de_DE.UTF-8").unwrap();
         assert_eq!(tree.read_text(STOCK).unwrap(), "LANG=de_DE.UTF-8\n");
-    }
-
-    #[test]
-    fn odd_names_are_quoted_or_refused() {
-        assert_eq!(quoted("ca_ES@valencia"), "ca_ES@valencia");
-        assert_eq!(quoted("a $b"), "\"a \\$b\"");
-        for name in ["", "..", "a/b", "x'y", "a\nb"] {
-            assert!(!is_valid(name), "{name}");
-        }
     }
 }

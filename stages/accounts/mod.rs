@@ -15,6 +15,8 @@ pub use home::{add_keys, change_group, make_home, make_mail_spool};
 
 use module::{Meta, Result, ensure};
 
+use crate::common;
+
 /// The text of these files, for the digests of the stages built on them.
 pub const SOURCE: &str = concat!(
     include_str!("mod.rs"),
@@ -28,13 +30,7 @@ pub const SOURCE: &str = concat!(
 /// Today, in days since 1970, as `shadow` counts them: the day of the source epoch, or else of the clock, since a
 /// password that expires must have been set on some day.
 pub fn today(meta: &Meta) -> i64 {
-    let environment = || std::env::var("SOURCE_DATE_EPOCH").ok()?.parse().ok();
-    let clock = || {
-        std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs() as i64)
-    };
-    meta.source_epoch.or_else(environment).unwrap_or_else(clock) / 86400
+    common::now(meta) / 86400
 }
 
 /// Refuses a value that would break the line it is written to.

@@ -22,6 +22,14 @@ const NEEDS: &[(&str, &str, &str)] = &[(
     "GRUB's BIOS modules",
 )];
 
+/// Cases of plain defects of the peer that are not repeated here; what is done instead is tested beside the stage, and
+/// listed in docs/compatibility.md.
+const REPAIRED: &[&str] = &[
+    "org.osbuild.selinux.config/type-only",
+    "org.osbuild.sysconfig/livesys",
+    "org.osbuild.yum.repos/percent-fails",
+];
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if let [first, name] = &args[..]
@@ -78,6 +86,11 @@ fn run_all(dir: &Path, filter: &str) -> ExitCode {
             }
             if !known {
                 absent += 1;
+                continue;
+            }
+            if REPAIRED.contains(&case.as_str()) {
+                println!("skipped {case}: a defect that is not repeated");
+                skipped += 1;
                 continue;
             }
             let lacks =

@@ -1,4 +1,4 @@
-//! Enabling systemd's units in a tree, as `systemctl --root` does it.
+//! Writing systemd's units, and enabling them in a tree as `systemctl --root` does it.
 //!
 //! A unit is enabled by links that its `[Install]` section asks for: in `/etc/systemd/system`, to the unit file. See
 //! systemd.unit(5), "[Install] Section Options". What is done here was compared with systemctl of systemd 252, whose
@@ -10,10 +10,12 @@ mod file;
 mod link;
 mod name;
 mod section;
+mod write;
 
 pub use disable::disable;
 pub use enable::{enable, mask, set_default};
 pub use name::Name;
+pub use write::text;
 
 /// The text of these files, for the digests of the stages built on them.
 pub const SOURCE: &str = concat!(
@@ -24,6 +26,7 @@ pub const SOURCE: &str = concat!(
     include_str!("link.rs"),
     include_str!("name.rs"),
     include_str!("section.rs"),
+    include_str!("write.rs"),
 );
 
 /// Where the administrator's links lie.
