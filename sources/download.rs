@@ -81,14 +81,38 @@ impl Downloads {
     /// Reads a small text, such as a list of mirrors.
     pub(crate) fn text(&self, location: &Location, reporter: &Reporter<'_>) -> Result<String, String> {
         let mut bytes = Vec::new();
-        self.rounds(std::slice::from_ref(location), reporter, |location| {
+        self.whole(location, reporter, |body| {
             bytes.clear();
-            let answer = self.client.get(&location.url, &location.access, 0);
-            let body = answer.map_err(|fault| (fault, false))?.body;
             let read = body.take(MAX_TEXT).read_to_end(&mut bytes);
-            read.map(drop).map_err(|e| (self.client.broken(e), false))
+            read.map(drop).map_err(|e| self.client.broken(e))
         })?;
         String::from_utf8(bytes).map_err(|_| format!("{} is not a text", location.shown()))
+    }
+
+    /// Gives `receive` all that a location has, from its beginning; again, when it ends with a passing fault.
+    pub(crate) fn whole(
+        &self,
+        location: &Location,
+        reporter: &Reporter<'_>,
+        mut receive: impl FnMut(&mut dyn Read) -> Result<(), Fault>,
+    ) -> Result<(), String> {
+        if let Some(error) = &*lock(&self.broken) {
+            return Err(format!("{} was not fetched: {error}", location.shown()));
+        }
+        self.rounds(std::slice::from_ref(location), reporter, |location| {
+            let answer = self.client.get(&location.url, &location.access, 0);
+            let mut counting = Counting {
+                body: answer.map_err(|fault| (fault, false))?.body,
+                reporter,
+                stop: &self.stop,
+            };
+            receive(&mut counting).map_err(|fault| (fault, false))
+        })
+    }
+
+    /// What an error while something comes means.
+    pub(crate) fn broken(&self, error: std::io::Error) -> Fault {
+        self.client.broken(error)
     }
 
     /// Tries each location in turn, again and again, until one `try_one` succeeds or none is left. An error of that
@@ -220,6 +244,24 @@ impl Downloads {
             Some(Host::Dead(error)) => Some(error.clone()),
             _ => None,
         }
+    }
+}
+
+/// Tells how much has come, and ends when it is to.
+struct Counting<'a> {
+    body: Box<dyn Read + Send>,
+    reporter: &'a Reporter<'a>,
+    stop: &'a Stop,
+}
+
+impl Read for Counting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.stop.is_set() {
+            return Err(std::io::Error::other("interrupted"));
+        }
+        let length = self.body.read(buffer)?;
+        self.reporter.bytes(length as u64);
+        Ok(length)
     }
 }
 

@@ -1,28 +1,42 @@
 //! Sources: how what a manifest names by its checksum comes into the store.
 //!
-//! A source is one file, its documentation on top. Those here bring plain files, which lie at
-//! `<store>/sources/org.osbuild.files/<algorithm>:<digest>` once that digest is verified; nothing else is ever seen
-//! there. They resolve names and use the network, so they are part of the host's executable.
+//! A source is one file, its documentation on top. What it brings is verified before it is seen in the store:
+//!
+//! ```text
+//! <store>/sources/
+//!   org.osbuild.files/ALGORITHM:DIGEST           curl, inline, librepo, skopeo-index: plain files
+//!   org.osbuild.containers/sha256:ID/image/      skopeo: an image in the format `dir`
+//!   org.osbuild.ostree/repo/                     ostree: an archive repository
+//! ```
+//!
+//! Sources resolve names and use the network, so they are part of the host's executable.
 
 mod access;
 mod attempts;
 mod client;
+mod containers_storage;
 mod content;
 mod curl;
 mod digest;
 mod download;
+mod draft;
 mod inline;
 mod librepo;
 mod machine;
 mod mirrors;
+mod ostree;
 mod pool;
 mod proxy;
 pub mod repositories;
 mod resolver;
 mod rhsm;
 mod session;
+mod skopeo;
+mod skopeo_index;
 #[cfg(test)]
 mod testing;
+mod tool;
+mod work;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -93,7 +107,15 @@ pub struct SourceModule {
 }
 
 /// Every source, sorted by name.
-pub static SOURCES: &[&SourceModule] = &[&curl::SOURCE, &inline::SOURCE, &librepo::SOURCE];
+pub static SOURCES: &[&SourceModule] = &[
+    &containers_storage::SOURCE,
+    &curl::SOURCE,
+    &inline::SOURCE,
+    &librepo::SOURCE,
+    &ostree::SOURCE,
+    &skopeo::SOURCE,
+    &skopeo_index::SOURCE,
+];
 
 /// The source of this name or alias.
 pub fn find(name: &str) -> Option<&'static SourceModule> {

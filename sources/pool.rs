@@ -25,7 +25,7 @@ pub(crate) enum Note {
 }
 
 /// How a thread talks to the caller.
-pub(crate) struct Reporter<'a>(&'a dyn Fn(Note));
+pub(crate) struct Reporter<'a>(&'a (dyn Fn(Note) + Sync));
 
 enum Message<T> {
     Note(Note),
