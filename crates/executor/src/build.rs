@@ -1,5 +1,7 @@
 //! One run: sources, then pipelines, each stage from the store or in a box.
 
+mod disks;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
@@ -11,10 +13,16 @@ use serde_json::{Map, Value};
 use store::{Object, Record, StageLock, Store};
 use tree::index::Times;
 
+use crate::bounds::{Boundary, Bounds};
+use crate::devices::setup::Setup;
+use crate::devices::sides::{Made, Side};
 use crate::library::{Library, ModuleInfo};
-use crate::report::{Failure, How, PipelineReport, Report, SourceReport, StageReport};
-use crate::stage::Job;
+use crate::machine::Machine;
+use crate::report::{BoundaryReport, Failure, How, PipelineReport, Report, SourceReport, StageReport};
+use crate::stage::{Done, Job, renew};
 use crate::{Cancel, Error, Fetch, Monitor, Result, inputs, plan, saw, services};
+
+use disks::DiskRun;
 
 /// How many of a failed stage's last lines its failure carries.
 const TAIL: usize = 20;
@@ -32,8 +40,12 @@ pub struct Build<'a> {
     pub cancel: &'a Cancel,
     /// A limit for each stage, in real time.
     pub stage_timeout: Option<Duration>,
+    /// Limits for all boxes, and which parts of their boundary may be missing.
+    pub boundary: &'a Boundary,
     /// The ids of stages whose trees are kept whatever the store's limit.
     pub checkpoints: &'a BTreeSet<String>,
+    /// The names of pipelines whose stages run in a virtual machine.
+    pub in_vm: &'a BTreeSet<String>,
     /// The stage, by name or id, before which a shell is opened in its box; `*`: before each one.
     pub debug_break: Option<&'a str>,
 }
@@ -46,9 +58,31 @@ impl std::fmt::Debug for Build<'_> {
     }
 }
 
+/// What the stages of a pipeline run on.
+struct Ground<'a> {
+    build: Option<&'a Object>,
+    /// The trees of the pipelines before it.
+    objects: &'a [Option<Object>],
+    users: &'a UserNamespace,
+    bounds: &'a Bounds<'a>,
+    machine: Option<Machine<'a>>,
+}
+
+/// A stage that is to run, beside its [`Job`].
+struct Order<'a> {
+    pipeline: &'a Pipeline,
+    users: &'a UserNamespace,
+    base: Option<&'a Made>,
+    setup: Setup,
+    /// Whether its tree is the pipeline's.
+    is_last: bool,
+    seen: Value,
+    breaks: bool,
+}
+
 /// How a stage was had.
 enum Had {
-    Object(Object),
+    Tree(Made),
     Failed(Failure),
     /// Not at all: the tree below is damaged, and has to be made again first.
     DamagedBase,
@@ -116,7 +150,17 @@ impl Build<'_> {
             return Ok(());
         }
         carries_layers(self.store)?;
-        let users = UserNamespace::new()?;
+        let bounds = Bounds::new(self.boundary);
+        let result = self.build_in(&bounds, needed, report);
+        report.boundary = BoundaryReport {
+            limits: bounds.report(),
+            missing: bounds.missing(),
+        };
+        result
+    }
+
+    fn build_in(&self, bounds: &Bounds<'_>, needed: &[usize], report: &mut Report) -> Result<()> {
+        let users = bounds.users()?;
         let mut objects: Vec<Option<Object>> = self.manifest.pipelines.iter().map(|_| None).collect();
         for index in needed {
             let pipeline = &self.manifest.pipelines[*index];
@@ -124,8 +168,12 @@ impl Build<'_> {
             if !twin {
                 self.monitor.pipeline_begin(pipeline);
             }
-            let (tree, failure) =
-                self.build(pipeline, &objects, &users, &mut report.pipelines[*index].stages)?;
+            let (tree, failure) = self.build(
+                pipeline,
+                &objects,
+                (&users, bounds),
+                &mut report.pipelines[*index].stages,
+            )?;
             if !twin {
                 self.monitor.pipeline_finish(pipeline);
             }
@@ -146,9 +194,20 @@ impl Build<'_> {
         &self,
         pipeline: &Pipeline,
         objects: &[Option<Object>],
-        users: &UserNamespace,
+        (users, bounds): (&UserNamespace, &Bounds<'_>),
         reports: &mut Vec<StageReport>,
     ) -> Result<(Option<Object>, Option<Failure>)> {
+        let build = pipeline.build.and_then(|index| objects.get(index)?.as_ref());
+        let ground = Ground {
+            build,
+            objects,
+            users,
+            bounds,
+            machine: self
+                .in_vm
+                .contains(&pipeline.name)
+                .then(|| Machine::of(&pipeline.name, build, self.store, self.cancel)),
+        };
         let mut tree = self.base(pipeline)?;
         let (mut ran, mut next) = (false, 0);
         while let Some(stage) = pipeline.stages.get(next) {
@@ -156,9 +215,9 @@ impl Build<'_> {
                 return Err(Error::Cancelled);
             }
             let before = reports.len();
-            match self.stage(pipeline, stage, tree.as_ref(), objects, users, reports)? {
-                Had::Object(object) => {
-                    tree = Some(object);
+            match self.stage(pipeline, stage, tree.as_ref(), &ground, reports)? {
+                Had::Tree(made) => {
+                    tree = Some(made);
                     next += 1;
                 }
                 Had::Failed(failure) => return Ok((None, Some(failure))),
@@ -174,11 +233,11 @@ impl Build<'_> {
         if ran {
             self.store.sync();
         }
-        Ok((tree, None))
+        Ok((tree.map(|made| made.object), None))
     }
 
     /// The tree that the oldest format's `base` names.
-    fn base(&self, pipeline: &Pipeline) -> Result<Option<Object>> {
+    fn base(&self, pipeline: &Pipeline) -> Result<Option<Made>> {
         let Some((stage, id)) = pipeline
             .stages
             .first()
@@ -187,7 +246,8 @@ impl Build<'_> {
             return Ok(None);
         };
         match self.store.lookup(&id.to_string())? {
-            Some((object, _)) => Ok(Some(object)),
+            // that format has no disks
+            Some((object, _)) => Ok(Some(Made::plain(object))),
             None => Err(Error::Unbuildable {
                 stage: stage.name.clone(),
                 message: format!(
@@ -202,61 +262,88 @@ impl Build<'_> {
         &self,
         pipeline: &Pipeline,
         stage: &Stage,
-        base: Option<&Object>,
-        objects: &[Option<Object>],
-        users: &UserNamespace,
+        base: Option<&Made>,
+        ground: &Ground<'_>,
         reports: &mut Vec<StageReport>,
     ) -> Result<Had> {
         let id = stage.id.to_string();
         let module = self.library.stage_module(stage)?;
-        let build = pipeline
-            .build
-            .and_then(|index| objects.get(index))
-            .and_then(Option::as_ref);
-        let seen = saw_of(pipeline, stage, &module, base, build, objects);
+        let seen = saw_of(pipeline, stage, &module, base, ground.build, ground.objects);
         // whoever comes second waits here, and then finds what the first one made
         let lock = self.lock(&id)?;
         let breaks = self
             .debug_break
             .is_some_and(|at| at == "*" || at == stage.name || at == id);
-        let why = match self.store.lookup(&id)? {
+        let is_last = pipeline.id() == Some(&stage.id);
+        let known = match self.store.lookup(&id)? {
+            None => None,
+            Some((object, record)) => {
+                Made::recall(self.store, object, &record.about)?.map(|made| (made, record))
+            }
+        };
+        let why = match known {
             _ if breaks => "it was asked to stop here".to_owned(),
-            Some((object, mut record)) if record.saw == seen => {
+            Some((made, record)) if record.saw == seen && is_last && made.is_behind() => {
+                "the file systems of its disk are not written yet".to_owned()
+            }
+            Some((made, mut record)) if record.saw == seen => {
+                let object = &made.object;
                 if self.checkpoints.contains(&id) && !record.pinned {
                     record.pinned = true;
-                    self.store.commit_record(&id, &object, &record)?;
+                    self.store.commit_record(&id, object, &record)?;
                 }
                 self.monitor.stage_cached(pipeline, stage);
                 reports.push(StageReport {
                     metadata: record.metadata,
+                    seconds: record.seconds,
+                    size: Some(object.size_above(base.map(|base| &base.object))),
                     ..StageReport::cached(stage)
                 });
-                return Ok(Had::Object(object));
+                return Ok(Had::Tree(made));
             }
             Some((_, record)) => saw::difference(&record.saw, &seen),
             None => "not in the store".to_owned(),
         };
         if let Some(base) = base
-            && !self.store.is_usable(base)?
+            && !self.store.is_usable(&base.object)?
         {
             return Ok(Had::DamagedBase);
         }
+        let modules = services::Modules::find(self.library, stage)?;
+        let setup = Setup::of(stage, &module, &modules, base, self.store)?;
         self.monitor.stage_begin(pipeline, stage, &why);
         let host = UserNamespace::of_host();
         let job = Job {
             stage,
             module: &module,
             runner: pipeline.runner.as_deref(),
-            build,
-            objects,
+            build: ground.build,
+            objects: ground.objects,
             store: self.store,
-            users: if needs_host(stage, &module) { &host } else { users },
+            // in a machine root is the machine's
+            users: match ground.machine.is_some() || needs_host(stage, &module) {
+                true => &host,
+                false => ground.users,
+            },
+            machine: ground.machine.as_ref(),
             cancel: self.cancel,
             timeout: self.stage_timeout,
-            services: &services::Modules::find(self.library, stage)?,
+            bounds: ground.bounds,
+            services: &modules,
+            setup: &Setup::default(),
+            fill: None,
             tell_service: &|text| self.monitor.service_output(text),
         };
-        let (report, had) = self.run_stage(&job, base, seen, breaks)?;
+        let order = Order {
+            pipeline,
+            users: ground.users,
+            base,
+            setup,
+            is_last,
+            seen,
+            breaks,
+        };
+        let (report, had) = self.run_stage(job, order)?;
         drop(lock);
         self.monitor.stage_finish(pipeline, stage, &report);
         reports.push(report);
@@ -277,13 +364,14 @@ impl Build<'_> {
     }
 
     /// Runs a stage, after a shell where it `breaks`.
-    fn run_stage(
-        &self,
-        job: &Job<'_>,
-        base: Option<&Object>,
-        seen: Value,
-        breaks: bool,
-    ) -> Result<(StageReport, Had)> {
+    fn run_stage(&self, job: Job<'_>, order: Order<'_>) -> Result<(StageReport, Had)> {
+        let Order {
+            base,
+            setup,
+            seen,
+            breaks,
+            ..
+        } = order;
         let stage = job.stage;
         let id = stage.id.to_string();
         let log = self.store.logs().join(format!("{id}.log"));
@@ -292,22 +380,49 @@ impl Build<'_> {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |now| now.as_secs() as i64);
-        let new = self.store.new_tree(base)?;
-        if breaks {
-            job.shell(&new)?;
-        }
-        let done = job.run(&new, log_file, &|text| self.monitor.stage_output(stage, text))?;
-        let mut report = StageReport {
-            ran: true,
-            success: done.failure.is_none(),
-            output: done.output,
-            metadata: done.metadata,
-            error: done.error,
-            ..StageReport::cached(stage)
-        };
         let times = match stage.source_epoch {
             Some(epoch) => Times::Clamp { since, epoch },
             None => Times::Zero { since },
+        };
+        let new = self.store.new_tree(base.map(|base| &base.object))?;
+        let mut disks = DiskRun {
+            build: self,
+            pipeline: order.pipeline,
+            job,
+            users: order.users,
+            tree: &new,
+            log: &log_file,
+            times,
+            sides: base.map(|base| base.sides.clone()).unwrap_or_default(),
+            output: String::new(),
+        };
+        let mut done = match disks.settle(&setup.settle)? {
+            Some(how) => Done::failed(how),
+            None => {
+                let job = Job { setup: &setup, ..job };
+                if breaks {
+                    job.shell(&new)?;
+                }
+                let log = log_file.try_clone().map_err(|e| Error::io("write", &log, e))?;
+                job.run(&new, log, &|text| self.monitor.stage_output(stage, text))?
+            }
+        };
+        disks.output.push_str(&done.output);
+        if done.failure.is_none() {
+            disks.keep(setup, &done.file_systems)?;
+            if order.is_last && disks.sides.iter().any(Side::is_behind) {
+                renew(&new)?;
+                done.failure = disks.settle_all()?;
+            }
+        }
+        let (sides, output) = (disks.sides, disks.output);
+        let mut report = StageReport {
+            ran: true,
+            success: done.failure.is_none(),
+            output,
+            metadata: done.metadata,
+            error: done.error,
+            ..StageReport::cached(stage)
         };
         let result = match done.failure {
             Some(how) => Err(how),
@@ -319,6 +434,7 @@ impl Build<'_> {
         report.seconds = begun.elapsed().as_secs_f64();
         match result {
             Ok(object) => {
+                report.size = Some(object.size_above(base.map(|base| &base.object)));
                 // what was done in a shell is in the tree, and nobody knows what
                 if !breaks {
                     let mut record = Record::new(
@@ -327,11 +443,11 @@ impl Build<'_> {
                         report.output.clone(),
                         report.seconds,
                     );
-                    record.about = plan::about(stage);
+                    record.about = plan::about(stage, &sides);
                     record.pinned = self.checkpoints.contains(&id);
                     self.store.commit_record(&id, &object, &record)?;
                 }
-                Ok((report, Had::Object(object)))
+                Ok((report, Had::Tree(Made { object, sides })))
             }
             Err(how) => {
                 report.success = false;
@@ -353,7 +469,7 @@ impl Build<'_> {
 
 /// Whether a foreign module needs the host's root: to mount a device that it asks for, or for what file system makers
 /// ask of the kernel on a bare device. As the Python osbuild has it for all; here for no more than these.
-fn needs_host(stage: &Stage, module: &ModuleInfo) -> bool {
+pub(crate) fn needs_host(stage: &Stage, module: &ModuleInfo) -> bool {
     module.libdir.is_some()
         && (module.takes_devices || (!stage.devices.is_empty() && stage.mounts.is_empty()))
 }
@@ -363,7 +479,7 @@ pub(crate) fn saw_of(
     pipeline: &Pipeline,
     stage: &Stage,
     module: &ModuleInfo,
-    base: Option<&Object>,
+    base: Option<&Made>,
     build: Option<&Object>,
     objects: &[Option<Object>],
 ) -> Value {
@@ -378,7 +494,7 @@ pub(crate) fn saw_of(
     saw::saw(
         stage,
         module,
-        base.map(digest),
+        base.map(Made::digest),
         build.map(digest),
         &inputs,
         runner,
@@ -457,6 +573,7 @@ impl StageReport {
             error: None,
             metadata: None,
             seconds: 0.0,
+            size: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Stopping a build from a signal handler's thread.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use sandbox::Killer;
@@ -9,6 +9,7 @@ use sandbox::Killer;
 #[derive(Debug, Default)]
 pub struct Cancel {
     flag: AtomicBool,
+    shells: AtomicUsize,
     boxes: Mutex<Vec<Killer>>,
 }
 
@@ -32,6 +33,17 @@ impl Cancel {
         &self.flag
     }
 
+    /// Whether a shell has the terminal: what is typed there, Ctrl-C too, is for it alone.
+    pub fn is_shell_open(&self) -> bool {
+        self.shells.load(Ordering::SeqCst) > 0
+    }
+
+    /// Says that a shell has the terminal until the guard is dropped.
+    pub(crate) fn open_shell(&self) -> Shell<'_> {
+        self.shells.fetch_add(1, Ordering::SeqCst);
+        Shell(self)
+    }
+
     /// Registers a box until the guard is dropped.
     pub(crate) fn watch(&self, killer: Killer) -> Watch<'_> {
         self.boxes
@@ -42,6 +54,14 @@ impl Cancel {
             killer.kill();
         }
         Watch { cancel: self, killer }
+    }
+}
+
+pub(crate) struct Shell<'a>(&'a Cancel);
+
+impl Drop for Shell<'_> {
+    fn drop(&mut self) {
+        self.0.shells.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

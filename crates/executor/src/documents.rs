@@ -7,12 +7,40 @@ use store::Store;
 use crate::Result;
 use crate::report::{Failure, PipelineReport, Report, StageReport};
 
-/// The document that `--json` prints.
+/// The document that `--json` prints: the Python osbuild's, and behind its members our `statistics` and `sandbox`.
 pub fn result_document(manifest: &Manifest, report: &Report) -> Value {
-    match manifest.version {
+    let mut document = match manifest.version {
         Version::One => version_1(manifest, report),
         Version::Two => version_2(report),
+    };
+    document["statistics"] = statistics(report);
+    document["sandbox"] = sandbox(report);
+    document
+}
+
+/// What the boxes of this run were held by.
+fn sandbox(report: &Report) -> Value {
+    let limits = report.boundary.limits.as_ref().map(|kept| {
+        let by = if kept.group { "control group" } else { "resource limit" };
+        let limits = kept.limits;
+        json!({"by": by, "memory": limits.memory, "processes": limits.processes, "cpus": limits.cpus})
+    });
+    let missing: Vec<&str> = report.boundary.missing.iter().map(|guard| guard.name()).collect();
+    json!({"limits": limits, "missing": missing})
+}
+
+/// What the stages took, by their ids. Callers pass over a member they do not know; `stages` would be one that they
+/// know, from format 1.
+fn statistics(report: &Report) -> Value {
+    let stages = report.pipelines.iter().flat_map(|pipeline| &pipeline.stages);
+    let mut all = Map::new();
+    for stage in stages.filter(|stage| stage.size.is_some() || stage.ran) {
+        // of pipelines that are the same by two names, the first one ran
+        all.entry(&stage.id).or_insert_with(|| {
+            json!({"type": stage.name, "cached": !stage.ran, "duration": stage.seconds, "size": stage.size})
+        });
     }
+    Value::Object(all)
 }
 
 /// Adds, to a build that went well, what the store knows of the stages of pipelines that were not wanted: the document

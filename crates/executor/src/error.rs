@@ -29,6 +29,12 @@ pub enum Error {
     /// The store lies on a file system that cannot carry the layers of trees.
     #[error("the store {path} lies on {kind}, which cannot carry the layers of trees", path = path.display())]
     StorePlace { path: PathBuf, kind: &'static str },
+    /// The time of a stage is over; what has taken it.
+    #[error("{0}")]
+    OverTime(String),
+    /// The virtual machine of a pipeline cannot be had, or cannot do something.
+    #[error("the virtual machine of pipeline {pipeline}: {message}")]
+    Machine { pipeline: String, message: String },
     /// An input, or the build root, of a stage cannot be had.
     #[error("{stage}: {message}")]
     Unbuildable { stage: String, message: String },

@@ -71,6 +71,22 @@ impl Foreign {
         })
     }
 
+    /// What is wrong with the metadata of the module `name`, which is there but has no schema.
+    pub(crate) fn trouble(&self, kind: ModuleKind, name: &str) -> Option<String> {
+        let module = self.find(kind, name)?;
+        let noun = kind.noun();
+        let file = module.executable.with_file_name(format!("{name}.meta.json"));
+        let Ok(text) = std::fs::read(&file) else {
+            return Some(format!("the {noun} {name} has no schema in its source"));
+        };
+        let file = file.display();
+        Some(match serde_json::from_slice::<Value>(&text) {
+            Err(error) => format!("the metadata of the {noun} {name}, {file}, is no JSON: {error}"),
+            Ok(Value::Object(_)) => format!("the metadata of the {noun} {name}, {file}, has no schema"),
+            Ok(_) => format!("the metadata of the {noun} {name}, {file}, is no JSON object"),
+        })
+    }
+
     fn package(&self) -> Option<&(PathBuf, String)> {
         let find = || {
             let path = python::package(&self.dir)?;

@@ -1,55 +1,55 @@
-//! Inputs: `org.osbuild.files` and `org.osbuild.tree`, made by the executor itself.
+//! Inputs: what a stage is given to read, made by the executor itself. One file each, its documentation on top.
+
+mod commits;
+mod containers;
+mod containers_storage;
+mod describe;
+mod files;
+mod noop;
+mod ostree;
+mod ostree_checkout;
+mod tree;
 
 use std::path::{Path, PathBuf};
 
-use manifest::{Input, Origin};
-use sandbox::{Idmap, Layers, Mount, Part, Source};
-use serde_json::{Map, Value, json};
+use manifest::Input;
+use sandbox::{Layers, Mount};
+use serde_json::{Value, json};
 use store::{Object, Store};
 
 use crate::{Error, Result, saw};
 
-/// The inputs there are.
-pub(crate) const NAMES: [&str; 2] = ["org.osbuild.files", "org.osbuild.tree"];
-
 /// Where inputs lie in the box.
 const ROOT: &str = "/run/osbuild/inputs";
 
+/// A kind of input.
+pub(crate) struct InputModule {
+    pub(crate) name: &'static str,
+    /// Its file: the documentation is on top.
+    text: &'static str,
+    /// Draft 4, of the whole input in a manifest of format 2.
+    schema: fn() -> Value,
+    make: fn(&Making<'_>) -> Result<Ready>,
+}
+
+/// Every input, sorted by name.
+pub(crate) static INPUTS: &[&InputModule] = &[
+    &containers::INPUT,
+    &containers_storage::INPUT,
+    &files::INPUT,
+    &noop::INPUT,
+    &ostree::INPUT,
+    &ostree_checkout::INPUT,
+    &tree::INPUT,
+];
+
 /// The `.meta.json` of an input.
 pub(crate) fn meta(name: &str) -> Option<Value> {
-    let references = json!({
-        "oneOf": [
-            {"type": "array", "items": {"type": "string"}},
-            {"type": "object", "additionalProperties": {"type": "object"}},
-            {"type": "array", "minItems": 1, "items": {
-                "type": "object", "additionalProperties": false, "required": ["id"],
-                "properties": {"id": {"type": "string"}, "options": {"type": "object"}},
-            }},
-        ],
-    });
-    let (summary, origins, options) = match name {
-        "org.osbuild.files" => (
-            "Files of sources, or single files of trees",
-            json!(["org.osbuild.source", "org.osbuild.pipeline"]),
-            true,
-        ),
-        "org.osbuild.tree" => ("The tree of a pipeline", json!(["org.osbuild.pipeline"]), true),
-        _ => return None,
-    };
-    Some(json!({
-        "summary": summary,
-        "description": [],
-        "schema_2": {
-            "additionalProperties": false,
-            "required": ["type", "origin", "references"],
-            "properties": {
-                "type": {"enum": [name]},
-                "origin": {"type": "string", "enum": origins},
-                "references": references,
-                "options": {"type": "object", "additionalProperties": options},
-            },
-        },
-    }))
+    find(name).map(describe::meta)
+}
+
+fn find(name: &str) -> Option<&'static InputModule> {
+    INPUTS.iter().copied().find(|module| module.name == name)
 }
 
 /// What a stage sees of an input: its references, and the digests of the trees they stand for.
@@ -69,6 +69,18 @@ pub(crate) struct Ready {
     pub(crate) argument: Value,
 }
 
+/// An input being made.
+pub(crate) struct Making<'a> {
+    stage: &'a str,
+    input: &'a Input,
+    objects: &'a [Option<Object>],
+    store: &'a Store,
+    /// A directory of this stage on the store's file system.
+    scratch: &'a Path,
+    /// Where it appears in the box.
+    target: PathBuf,
+}
+
 /// Makes an input. `scratch` is a directory of this stage on the store's file system.
 pub(crate) fn ready(
     stage: &str,
@@ -77,45 +89,56 @@ pub(crate) fn ready(
     store: &Store,
     scratch: &Path,
 ) -> Result<Ready> {
-    let unbuildable = |message: String| Error::Unbuildable {
-        stage: stage.to_owned(),
-        message: format!("input {}: {message}", input.name),
+    let making = Making {
+        stage,
+        input,
+        objects,
+        store,
+        scratch,
+        target: Path::new(ROOT).join(&input.name),
     };
     // names are checked by the manifest's schema only at their beginning
     if input.name.contains('/') || input.name == ".." {
-        return Err(unbuildable("its name must be a plain one".into()));
+        return Err(making.wrong("its name must be a plain one"));
     }
     // a source of a library directory may let others pass: they must not name files of the host
     let plain = |name: &String| !name.contains('/') && !matches!(name.as_str(), "" | "." | "..");
     if let Some((wrong, _)) = input.references.iter().find(|(name, _)| !plain(name)) {
-        return Err(unbuildable(format!("the reference `{wrong}` is no checksum")));
+        return Err(making.wrong(format!("the reference `{wrong}` is no checksum")));
     }
-    let target = Path::new(ROOT).join(&input.name);
-    match (input.kind.as_str(), input.origin) {
-        ("org.osbuild.files", Origin::Source) => source_files(input, store, scratch, &target),
-        ("org.osbuild.files", Origin::Pipeline) => tree_files(input, objects, &target).map_err(unbuildable),
-        ("org.osbuild.tree", _) => {
-            let layers = match &input.pipelines[..] {
-                [] => Layers::default(),
-                [index] => layers_of(tree_of(objects, *index)),
-                more => return Err(unbuildable(format!("it takes one tree, not {}", more.len()))),
-            };
-            let mounts = vec![
-                Mount::Directory {
-                    target: target.clone(),
-                    mode: 0o755,
-                },
-                Mount::Tree {
-                    layers,
-                    target: target.clone(),
-                },
-            ];
-            Ok(Ready {
-                mounts,
-                argument: json!({"path": target, "data": {}}),
-            })
+    match find(&input.kind) {
+        Some(module) => (module.make)(&making),
+        None => Err(making.wrong(format!("there is no input module {}", input.kind))),
+    }
+}
+
+impl<'a> Making<'a> {
+    /// It cannot be made.
+    fn wrong(&self, message: impl std::fmt::Display) -> Error {
+        Error::Unbuildable {
+            stage: self.stage.to_owned(),
+            message: format!("input {}: {message}", self.input.name),
         }
-        (kind, _) => Err(unbuildable(format!("there is no input module {kind}"))),
+    }
+
+    /// The tree of a pipeline; `None` is an empty one.
+    fn tree(&self, index: usize) -> Option<&'a Object> {
+        tree_of(self.objects, index)
+    }
+
+    /// Makes a directory for the input, which goes when the stage ends.
+    fn directory(&self) -> Result<PathBuf> {
+        let dir = self.scratch.join("inputs").join(&self.input.name);
+        std::fs::create_dir_all(&dir).map_err(|e| Error::io("make", &dir, e))?;
+        Ok(dir)
+    }
+
+    /// The empty directory in the box that other mounts lie on.
+    fn root(&self) -> Mount {
+        Mount::Directory {
+            target: self.target.clone(),
+            mode: 0o755,
+        }
     }
 }
 
@@ -131,98 +154,19 @@ fn tree_of(objects: &[Option<Object>], index: usize) -> Option<&Object> {
     objects.get(index).and_then(Option::as_ref)
 }
 
-/// Downloaded files under their checksums: names of the store's own files, in a directory that holds just these.
-fn source_files(input: &Input, store: &Store, scratch: &Path, target: &Path) -> Result<Ready> {
-    let cache = store.sources().join("org.osbuild.files");
-    let dir = scratch.join("inputs").join(&input.name);
-    std::fs::create_dir_all(&dir).map_err(|e| Error::io("make", &dir, e))?;
-    let mut files = Map::new();
-    for (checksum, options) in &input.references {
-        let file = cache.join(checksum);
-        take(&file, &dir.join(checksum)).map_err(|e| Error::io("take the source", &file, e))?;
-        files.insert(
-            checksum.clone(),
-            options.get("metadata").cloned().unwrap_or_else(|| json!({})),
-        );
-    }
-    let bind = Mount::Bind {
-        source: Source::at(dir),
-        target: target.to_owned(),
-        writable: false,
-        idmap: Idmap::Required,
-    };
-    Ok(Ready {
-        mounts: vec![bind],
-        argument: json!({"path": target, "data": {"files": files}}),
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Makes `name` a name of the source `file`, as if it had been made just now.
-///
-/// A stage that copies it would else carry the moment of the download into the tree, or the mode and owner that a
-/// caller's umask gave it. What happened during the stage counts as the source epoch, or not at all.
-fn take(file: &Path, name: &Path) -> std::io::Result<()> {
-    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: UTIME_NOW,
-    };
-    let times = Timestamps {
-        last_access: now,
-        last_modification: now,
-    };
-    let metadata = file.metadata()?;
-    let ours = (metadata.uid(), metadata.gid())
-        == (
-            rustix::process::geteuid().as_raw(),
-            rustix::process::getegid().as_raw(),
-        );
-    if !ours || std::fs::hard_link(file, name).is_err() {
-        // another file system, or somebody else's file
-        std::fs::copy(file, name)?;
+    #[test]
+    fn every_input_describes_itself() {
+        assert!(INPUTS.is_sorted_by_key(|module| module.name));
+        for module in INPUTS {
+            let meta = meta(module.name).unwrap();
+            assert!(!meta["summary"].as_str().unwrap().is_empty());
+            assert!(!meta["description"].as_array().unwrap().is_empty());
+            assert!(meta["schema_2"].is_object());
+        }
+        assert!(meta("org.osbuild.x").is_none());
     }
-    std::fs::set_permissions(name, std::fs::Permissions::from_mode(0o644))?;
-    Ok(utimensat(CWD, name, &times, AtFlags::empty())?)
-}
-
-/// Single files of trees (`options.file`), under their last names.
-fn tree_files(
-    input: &Input,
-    objects: &[Option<Object>],
-    target: &Path,
-) -> std::result::Result<Ready, String> {
-    let mut mounts = vec![Mount::Directory {
-        target: target.to_owned(),
-        mode: 0o755,
-    }];
-    let mut files = Map::new();
-    for ((_, options), index) in input.references.iter().zip(&input.pipelines) {
-        let file = options
-            .get("file")
-            .and_then(Value::as_str)
-            .ok_or("a reference to a pipeline needs the option `file`")?;
-        let path = PathBuf::from(file.trim_start_matches('/'));
-        let name = path
-            .file_name()
-            .ok_or_else(|| format!("`{file}` is not the path of a file"))?
-            .to_owned();
-        let part = Part {
-            target: target.join(&name),
-            path,
-            optional: false,
-        };
-        mounts.push(Mount::TreeParts {
-            layers: layers_of(tree_of(objects, *index)),
-            parts: vec![part],
-        });
-        files.insert(
-            name.to_string_lossy().into_owned(),
-            options.get("metadata").cloned().unwrap_or_else(|| json!({})),
-        );
-    }
-    Ok(Ready {
-        mounts,
-        argument: json!({"path": target, "data": {"files": files}}),
-    })
 }

@@ -7,8 +7,10 @@
 //! [`Build`] is one run. It knows no stage: modules come from a [`Library`], sources through [`Fetch`], and what
 //! happens is told to a [`Monitor`].
 
+mod bounds;
 mod build;
 mod cancel;
+mod devices;
 mod documents;
 mod elf;
 mod embedded;
@@ -17,7 +19,9 @@ mod export;
 mod foreign;
 mod inputs;
 mod library;
+mod machine;
 mod monitor;
+mod mounts;
 mod output;
 mod plan;
 mod pump;
@@ -27,15 +31,20 @@ mod saw;
 mod services;
 mod stage;
 
+pub use bounds::Boundary;
 pub use build::Build;
 pub use cancel::Cancel;
 pub use documents::{recall, result_document};
 pub use error::{Error, Result};
 pub use export::Destination;
 pub use library::{Library, ModuleInfo, SourceInfo};
+pub use machine::run_guest;
+pub use vm::guest::NAME as GUEST;
 pub use monitor::{Monitor, StageOutcome};
 pub use plan::{Plan, PlannedStage, plan};
-pub use report::{Failure, How, PipelineReport, Report, SourceItem, SourceReport, StageReport};
+pub use report::{BoundaryReport, Failure, How, KeptLimits, PipelineReport, Report, SourceItem, SourceReport, StageReport};
+pub use sandbox::{Guard, Limits};
+pub use services::{abandon, any_runs as services_run};
 
 /// Fetches the items of a source into the store; given by the command, which links the sources.
 pub trait Fetch: Sync {

@@ -137,7 +137,8 @@ impl Library {
             ModuleKind::Source => self.source(name).map(|source| source.meta.clone()),
             ModuleKind::Input => crate::inputs::meta(name),
             ModuleKind::Stage | ModuleKind::Assembler => self.find(kind, name).map(|module| module.meta),
-            ModuleKind::Device | ModuleKind::Mount => None,
+            ModuleKind::Device => crate::devices::meta(name),
+            ModuleKind::Mount => crate::mounts::meta(name),
         }
     }
 
@@ -160,7 +161,18 @@ impl Schemas for Library {
     fn names(&self, kind: ModuleKind) -> Vec<String> {
         let mut names: Vec<String> = match kind {
             ModuleKind::Source => self.sources.iter().map(|source| source.name.clone()).collect(),
-            ModuleKind::Input => crate::inputs::NAMES.map(str::to_owned).to_vec(),
+            ModuleKind::Input => {
+                let names = crate::inputs::INPUTS.iter().map(|input| input.name.to_owned());
+                names.collect()
+            }
+            ModuleKind::Device => {
+                let devices = crate::devices::DEVICES.iter();
+                devices.map(|device| device.name.to_owned()).collect()
+            }
+            ModuleKind::Mount => {
+                let mounts = crate::mounts::MOUNTS.iter();
+                mounts.map(|mount| mount.name.to_owned()).collect()
+            }
             _ => {
                 let own = self.own.keys().filter(|(folder, _)| *folder == kind.folder());
                 own.map(|(_, name)| name.clone()).collect()
@@ -170,6 +182,10 @@ impl Schemas for Library {
         names.sort();
         names.dedup();
         names
+    }
+
+    fn trouble(&self, kind: ModuleKind, name: &str) -> Option<String> {
+        self.foreign.iter().find_map(|dir| dir.trouble(kind, name))
     }
 
     fn manifest_schema(&self, version: Version) -> Option<Value> {

@@ -3,9 +3,15 @@
 use std::fs::File;
 use std::io::Write;
 
-/// How much of a module's output is kept in memory and in the result. The log file has up to [`FILE_LIMIT`].
+/// How much of a module's output is kept in memory and in the result: at least its last so many bytes.
 const MEMORY_LIMIT: usize = 4 << 20;
-const FILE_LIMIT: usize = 256 << 20;
+
+/// How much of the beginning goes to the log file. Of what is more it has, at the end, what is kept in memory: never more than
+/// 64 MiB in all.
+const FILE_LIMIT: usize = 48 << 20;
+
+/// What stands for the beginning.
+const CUT: &str = "[earlier output is in the log file]\n";
 
 /// Collects output.
 pub(crate) struct Output {
@@ -28,10 +34,11 @@ impl Output {
 
     /// Takes a piece and returns the whole characters that are known now.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> String {
-        if let Some(file) = self.file.as_mut().filter(|_| self.written < FILE_LIMIT) {
+        let room = FILE_LIMIT.saturating_sub(self.written);
+        self.written += bytes.len();
+        if let Some(file) = self.file.as_mut().filter(|_| room > 0) {
             // a full disk must not stop the stage: the result has the text as well
-            let _ = file.write_all(&bytes[..bytes.len().min(FILE_LIMIT - self.written)]);
-            self.written += bytes.len();
+            let _ = file.write_all(&bytes[..bytes.len().min(room)]);
         }
         self.pending.extend_from_slice(bytes);
         let cut = complete(&self.pending);
@@ -45,7 +52,23 @@ impl Output {
     pub(crate) fn finish(mut self) -> String {
         let rest = String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned();
         self.keep(&rest);
+        self.add_end();
         self.text
+    }
+
+    /// Adds to the log file the end of what was too much for it.
+    fn add_end(&mut self) {
+        let more = self.written.saturating_sub(FILE_LIMIT);
+        let Some(file) = self.file.as_mut().filter(|_| more > 0) else {
+            return;
+        };
+        let mut cut = self.text.len().saturating_sub(more);
+        while !self.text.is_char_boundary(cut) {
+            cut += 1;
+        }
+        let end = self.text[cut..].strip_prefix(CUT).unwrap_or(&self.text[cut..]);
+        let left_out = more.saturating_sub(end.len());
+        let _ = write!(file, "\n[{left_out} bytes of output were left out here]\n{end}");
     }
 
     /// Appends, dropping the beginning where there is too much.
@@ -57,7 +80,7 @@ impl Output {
                 cut += 1;
             }
             self.text
-                .replace_range(..cut, "[earlier output is in the log file]\n");
+                .replace_range(..cut, CUT);
         }
     }
 }
@@ -112,5 +135,21 @@ mod tests {
         output.push(b"end");
         let text = output.finish();
         assert!(text.len() < 2 * MEMORY_LIMIT && text.ends_with("end") && text.starts_with("[earlier"));
+    }
+
+    #[test]
+    fn the_log_has_both_ends_and_a_limit() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut output = Output::new(Some(file.reopen().unwrap()));
+        output.push(b"begin\n");
+        for _ in 0..80 {
+            output.push("x".repeat(1 << 20).as_bytes());
+        }
+        output.push(b"\nend\n");
+        output.finish();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        assert!(text.starts_with("begin\n") && text.ends_with("x\nend\n"));
+        assert!(text.contains("bytes of output were left out here]\n"));
+        assert!(text.len() < 64 << 20, "{}", text.len());
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use store::{Object, Record, Store};
 
 use crate::build::{needed, saw_of};
+use crate::devices::sides::{self, Made, Side};
 use crate::{Library, Result, saw};
 
 /// How many places that differ are named.
@@ -65,33 +66,33 @@ pub fn plan(manifest: &Manifest, library: &Library, store: Option<&Store>, wante
     for index in needed(manifest, wanted) {
         let pipeline = &manifest.pipelines[index];
         let mut runs = None;
-        let mut tree = base(pipeline, store)?;
+        let mut tree = base(pipeline, store)?.map(Made::plain);
         for stage in &pipeline.stages {
             let known = match store {
-                Some(store) => store.lookup(&stage.id.to_string())?,
+                Some(store) => known(store, stage, pipeline.id() == Some(&stage.id))?,
                 None => None,
             };
             let why = match &runs {
                 Some(before) => Some(format!("after {before}")),
                 None => looker.why(pipeline, stage, tree.as_ref(), &states, known.as_ref())?,
             };
-            let object = known.map(|(object, _)| object);
+            let made = known.map(|(made, _)| made);
             plan.stages.push(PlannedStage {
                 pipeline: pipeline.name.clone(),
                 name: stage.name.clone(),
                 id: stage.id.to_string(),
-                size: object
+                size: made
                     .as_ref()
-                    .and_then(|object| Some(object.index().ok()?.total_size())),
+                    .and_then(|made| Some(made.object.index().ok()?.total_size())),
                 why: why.clone(),
             });
             if why.is_some() {
                 runs = Some(stage.name.clone());
             }
-            tree = object;
+            tree = made;
         }
         states[index] = State {
-            tree: tree.filter(|_| runs.is_none()),
+            tree: tree.filter(|_| runs.is_none()).map(|made| made.object),
             runs: runs.is_some(),
         };
     }
@@ -107,6 +108,17 @@ fn base(pipeline: &Pipeline, store: Option<&Store>) -> Result<Option<Object>> {
     }
 }
 
+/// What the store has of a stage, which as a pipeline's `last` must have its disks whole.
+fn known(store: &Store, stage: &Stage, last: bool) -> Result<Option<(Made, Record)>> {
+    let Some((object, record)) = store.lookup(&stage.id.to_string())? else {
+        return Ok(None);
+    };
+    let made = Made::recall(store, object, &record.about)?;
+    Ok(made
+        .filter(|made| !(last && made.is_behind()))
+        .map(|made| (made, record)))
+}
+
 /// What is asked again and again.
 struct Looker<'a> {
     manifest: &'a Manifest,
@@ -120,9 +132,9 @@ impl Looker<'_> {
         &self,
         pipeline: &Pipeline,
         stage: &Stage,
-        tree: Option<&Object>,
+        tree: Option<&Made>,
         states: &[State],
-        known: Option<&(Object, Record)>,
+        known: Option<&(Made, Record)>,
     ) -> Result<Option<String>> {
         let inputs = stage.inputs.iter().flat_map(|input| &input.pipelines);
         let changed = pipeline
@@ -148,8 +160,12 @@ impl Looker<'_> {
 }
 
 /// What a record keeps of a stage for [`plan`].
-pub(crate) fn about(stage: &Stage) -> Value {
-    json!({"stage": stage.name, "options": stage.options})
+pub(crate) fn about(stage: &Stage, sides: &[Side]) -> Value {
+    let mut about = json!({"stage": stage.name, "options": stage.options});
+    if !sides.is_empty() {
+        about["filesystems"] = sides::to_json(sides);
+    }
+    about
 }
 
 /// What tells a stage that never ran from one that did: of the same name, on the same tree, with the options that differ

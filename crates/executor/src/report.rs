@@ -12,6 +12,24 @@ pub struct Report {
     /// In manifest order; those that were not wanted are there without stages.
     pub pipelines: Vec<PipelineReport>,
     pub failure: Option<Failure>,
+    pub boundary: BoundaryReport,
+}
+
+/// What boxes were held by.
+#[derive(Debug, Clone, Default)]
+pub struct BoundaryReport {
+    /// `None`: no box was made.
+    pub limits: Option<KeptLimits>,
+    /// The parts that some box had to do without.
+    pub missing: Vec<sandbox::Guard>,
+}
+
+/// Limits that hold.
+#[derive(Debug, Clone)]
+pub struct KeptLimits {
+    /// Whether a control group keeps them, or a resource limit of each box's user.
+    pub group: bool,
+    pub limits: sandbox::Limits,
 }
 
 /// What became of a source.
@@ -55,7 +73,10 @@ pub struct StageReport {
     /// What it reported as an exception.
     pub error: Option<Value>,
     pub metadata: Option<Value>,
+    /// How long it took: in this build, or for one that is `ran: false` in the one that made its tree.
     pub seconds: f64,
+    /// Bytes on disk that its tree takes beside the one below; `None` without a tree.
+    pub size: Option<u64>,
 }
 
 /// Why the build did not succeed.

@@ -1,8 +1,10 @@
 //! Running one stage: its services, its output, its end. What its box looks like is in [`plan`].
 
+mod chroot;
 mod plan;
 
 use std::fs::File;
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,14 +14,22 @@ use sandbox::{Ended, UserNamespace};
 use serde_json::Value;
 use store::{NewTree, Object, Store};
 
+use crate::bounds::Bounds;
+use crate::build::needs_host;
+use crate::devices::fill::Fill;
+use crate::devices::setup::Setup;
 use crate::library::ModuleInfo;
+use crate::machine::{Machine, Running};
 use crate::output::Output;
 use crate::pump::{pump, wait_until};
 use crate::report::How;
 use crate::services::{self, Beside, SandboxApi, Served};
 use crate::{Cancel, Error, Result};
 
+pub(crate) use plan::memory_file;
+
 /// A stage about to run.
+#[derive(Clone, Copy)]
 pub(crate) struct Job<'a> {
     pub(crate) stage: &'a Stage,
     pub(crate) module: &'a ModuleInfo,
@@ -30,10 +40,17 @@ pub(crate) struct Job<'a> {
     pub(crate) objects: &'a [Option<Object>],
     pub(crate) store: &'a Store,
     pub(crate) users: &'a UserNamespace,
+    /// Where the stage is to run in a virtual machine, that.
+    pub(crate) machine: Option<&'a Machine<'a>>,
     pub(crate) cancel: &'a Cancel,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) bounds: &'a Bounds<'a>,
     /// The foreign inputs, devices and mounts.
     pub(crate) services: &'a services::Modules,
+    /// How the devices and mounts that are ours are had.
+    pub(crate) setup: &'a Setup,
+    /// For a second run of a stage that makes a file system: what is to be in it.
+    pub(crate) fill: Option<Fill<'a>>,
     /// Gets what those print.
     pub(crate) tell_service: &'a (dyn Fn(&str) + Sync),
 }
@@ -45,45 +62,104 @@ pub(crate) struct Done {
     pub(crate) metadata: Option<Value>,
     /// What it reported as an exception.
     pub(crate) error: Option<Value>,
+    /// The kinds of the file systems that it made and can make again with other content, by device.
+    pub(crate) file_systems: Value,
+}
+
+impl Done {
+    /// Nothing was run, since this failed before.
+    pub(crate) fn failed(how: How) -> Self {
+        Self {
+            failure: Some(how),
+            output: String::new(),
+            metadata: None,
+            error: None,
+            file_systems: Value::Null,
+        }
+    }
+}
+
+/// Makes the work directory anew: an overlay that was mounted without syncing is refused a second time until then.
+pub(crate) fn renew(tree: &NewTree) -> Result<()> {
+    std::fs::remove_dir_all(tree.work())
+        .and_then(|()| std::fs::create_dir(tree.work()))
+        .map_err(|e| Error::io("make anew", tree.work(), e))
 }
 
 impl Job<'_> {
     /// Runs the stage on `tree`, its output going to `log` and piece by piece to `tell`.
     pub(crate) fn run(&self, tree: &NewTree, log: File, tell: &(dyn Fn(&str) + Sync)) -> Result<Done> {
+        if let Some(machine) = self.machine {
+            if self.bounds.are_asked_for() {
+                return Err(machine.refusal("its limits are its own: leave out --in-vm, or the limits"));
+            }
+            machine.prepare()?;
+        }
         let scratch = self.store.scratch("stage")?;
         let scratch = scratch.path();
-        self.with_services(tree, scratch, |served| {
-            self.run_served(tree, scratch, served, log, tell)
-        })
+        // a limit beyond all clocks is none
+        let deadline = self.timeout.and_then(|limit| Instant::now().checked_add(limit));
+        let said = log.try_clone();
+        let done = self.with_services(tree, scratch, deadline, |served| {
+            self.run_served(tree, scratch, served, deadline, log, tell)
+        });
+        match done {
+            Err(Error::OverTime(what)) => {
+                let failure = Some(self.timed_out());
+                Ok(Done {
+                    output: complain(&what, String::new(), said.ok(), tell),
+                    failure,
+                    metadata: None,
+                    error: None,
+                    file_systems: Value::Null,
+                })
+            }
+            Ok((done, Err(Error::OverTime(what)))) => Ok(Done {
+                output: complain(&what, done.output, said.ok(), tell),
+                failure: done.failure.or_else(|| Some(self.timed_out())),
+                ..done
+            }),
+            // how the stage itself failed says more than what came of it
+            Ok((done, Err(Error::Unbuildable { .. }))) if done.failure.is_some() => Ok(done),
+            Ok((done, stopped)) => stopped.map(|()| done),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn timed_out(&self) -> How {
+        How::TimedOut(self.timeout.unwrap_or_default().as_secs())
     }
 
     /// Does `work` while the stage's services run. They, and whatever they mount, belong to a thread that has a mount
-    /// table of its own; a stage without services needs neither.
+    /// table of its own; a stage without services needs neither. Beside what came of it: how the services ended.
     fn with_services<T: Send>(
         &self,
         tree: &NewTree,
         scratch: &Path,
+        deadline: Option<Instant>,
         work: impl FnOnce(Option<&mut Served<'_>>) -> Result<T> + Send,
-    ) -> Result<T> {
+    ) -> Result<(T, Result<()>)> {
         if self.services.is_empty() {
-            return work(None);
+            return Ok((work(None)?, Ok(())));
         }
         let serve = || {
             sandbox::own_mount_table()?;
             let around = services::Around {
                 stage: self.stage,
                 modules: self.services,
+                setup: self.setup,
                 objects: self.objects,
                 store: self.store,
                 users: self.users,
                 cancel: self.cancel,
                 scratch,
                 tell: self.tell_service,
+                deadline,
             };
             let mut served = Served::start(&around, plan::layers(tree))?;
             let result = work(Some(&mut served));
             let stopped = served.stop();
-            result.and_then(|done| stopped.map(|()| done))
+            Ok((result?, stopped))
         };
         std::thread::scope(|scope| match scope.spawn(serve).join() {
             Ok(result) => result,
@@ -96,22 +172,26 @@ impl Job<'_> {
         tree: &NewTree,
         scratch: &Path,
         mut served: Option<&mut Served<'_>>,
+        deadline: Option<Instant>,
         log: File,
         tell: &dyn Fn(&str),
     ) -> Result<Done> {
         let mut plan = self.plan(tree, scratch, served.as_deref())?;
-        let mut api = match &self.module.libdir {
-            Some(_) => Some(SandboxApi::new(scratch, self.users.root_id())?),
-            None => None,
+        let foreign = self.module.libdir.is_some();
+        let mut api = match self.machine {
+            None if foreign => Some(SandboxApi::new(scratch, self.users.root_id())?),
+            _ => None,
         };
         plan.mounts.extend(api.iter().flat_map(SandboxApi::mounts));
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|e| Error::io("make", "a pipe", e))?;
-        let running = sandbox::start(plan, self.users, write)?;
+        let before = self.bounds.hits();
+        let running = match self.machine {
+            Some(machine) => machine.start(plan, foreign, needs_host(self.stage, self.module), write)?,
+            None => Running::Here(sandbox::start_in(plan, self.users, write, self.bounds.group()?)?),
+        };
         let watch = self.cancel.watch(running.killer());
         let mut output = Output::new(Some(log));
-        // a limit beyond all clocks is none
-        let deadline = self.timeout.and_then(|limit| Instant::now().checked_add(limit));
         let mut beside: Vec<&mut dyn Beside> = Vec::new();
         if let Some(served) = &mut served {
             beside.push(&mut served.host);
@@ -124,28 +204,33 @@ impl Job<'_> {
         if !in_time {
             running.killer().kill();
         }
-        let ended = running.wait();
+        let mut missing = Vec::new();
+        let (ended, exception) = running.wait(&mut missing);
+        self.bounds.note(&missing);
         drop(watch);
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
         let failure = match (in_time, ended) {
-            (false, _) => Some(How::TimedOut(self.timeout.unwrap_or_default().as_secs())),
+            (false, _) => Some(self.timed_out()),
             (true, Ok(Ended::Exited(0))) => None,
             (true, Ok(Ended::Exited(code))) => Some(How::Exited(code)),
             (true, Ok(Ended::Killed(signal))) => Some(How::Killed(signal)),
             (true, Err(error)) => Some(How::Other(error.to_string())),
         };
-        let error = api.and_then(SandboxApi::finish);
-        let metadata = std::fs::read(scratch.join("meta"))
-            .ok()
-            .filter(|text| !text.is_empty());
-        let metadata = metadata.and_then(|text| serde_json::from_slice(&text).ok());
+        let failure = self.bounds.exceeded(before, failure.is_some()).or(failure);
+        let error = api.and_then(SandboxApi::finish).or(exception);
+        let written = |name: &str| -> Option<Value> {
+            let text = std::fs::read(scratch.join(name)).ok();
+            text.and_then(|text| serde_json::from_slice(&text).ok())
+        };
+        let metadata = written("meta");
         Ok(Done {
             failure,
             output: output.finish(),
             metadata,
             error,
+            file_systems: written("filesystems").unwrap_or_default(),
         })
     }
 
@@ -154,11 +239,16 @@ impl Job<'_> {
     /// # Errors
     /// It cannot be started, or says by its exit code that the build is to end.
     pub(crate) fn shell(&self, tree: &NewTree) -> Result<()> {
+        if let Some(machine) = self.machine {
+            return Err(machine.refusal("no shell can be opened in it: leave out --break or --in-vm"));
+        }
         let scratch = self.store.scratch("shell")?;
         let scratch = scratch.path();
-        self.with_services(tree, scratch, |served| {
+        // nobody hurries a person
+        self.with_services(tree, scratch, None, |served| {
             self.shell_served(tree, scratch, served.as_deref())
-        })
+        })?
+        .1
     }
 
     fn shell_served(&self, tree: &NewTree, scratch: &Path, served: Option<&Served<'_>>) -> Result<()> {
@@ -172,18 +262,17 @@ impl Job<'_> {
         plan.command.env.retain(|(name, _)| name != "TERM");
         let term = std::env::var_os("TERM").unwrap_or_else(|| "dumb".into());
         plan.command.env.push(("TERM".into(), term));
-        let running = sandbox::start(plan, self.users, output)?;
+        let shell = self.cancel.open_shell();
+        let running = sandbox::start_in(plan, self.users, output, self.bounds.group()?)?;
         let watch = self.cancel.watch(running.killer());
         let ended = running.wait();
         drop(watch);
+        drop(shell);
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
         match ended? {
-            // an overlay that was mounted without syncing is refused a second time, until its work directory is new
-            Ended::Exited(0) => std::fs::remove_dir_all(tree.work())
-                .and_then(|()| std::fs::create_dir(tree.work()))
-                .map_err(|e| Error::io("make anew", tree.work(), e)),
+            Ended::Exited(0) => renew(tree),
             Ended::Exited(code) => {
                 Err(self.stopped(format!("the shell before it ended with exit code {code}")))
             }
@@ -199,4 +288,18 @@ impl Job<'_> {
             message,
         }
     }
+}
+
+/// Adds what the services did to a stage to its output, its log and what is shown; the whole output.
+fn complain(what: &str, mut output: String, log: Option<File>, tell: &dyn Fn(&str)) -> String {
+    if !output.is_empty() && !output.ends_with('\n') {
+        output.push('\n');
+    }
+    let line = format!("{what}\n");
+    tell(&line);
+    if let Some(mut log) = log {
+        // as with all output: a full disk must not stop the stage
+        let _ = log.write_all(line.as_bytes());
+    }
+    output + &line
 }

@@ -16,7 +16,7 @@ pub fn run(build: &Build) -> Result<()> {
     let manifest = print::text(&compose::manifest(&build.image)?)?;
     let manifest = file_of(&manifest).or_fail(|| "cannot hand the manifest to osbuild".to_owned())?;
     let image = build.output.join(build.image.image.filename());
-    eprintln!("building {}", image.display());
+    print::note(&format!("building {}", image.display()));
     let program = osbuild();
     let error = Command::new(&program)
         .arg("--store")

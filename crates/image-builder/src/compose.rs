@@ -12,6 +12,7 @@ use crate::distro::{Distro, Machine};
 use crate::error::{Failure, Result};
 use crate::generate::{self, Request, Resolved};
 use crate::packages;
+use crate::print;
 
 /// The manifest of an image. Progress goes to stderr.
 pub fn manifest(image: &Image) -> Result<Value> {
@@ -74,7 +75,7 @@ fn resolve(
 ) -> Result<Resolved> {
     let distro = request.distro;
     let mut apt = Apt::new(found, cache)?;
-    eprintln!("reading the package lists of {}", distro.title);
+    print::note(&format!("reading the package lists of {}", distro.title));
     let available = apt.update()?;
     let wanted = packages::wanted(distro, request.image, request.blueprint, &available)?;
     let os = apt.solve(&available, &wanted, distro)?;
@@ -105,9 +106,9 @@ fn build_tools(apt: &Apt, available: &Available, distro: &Distro) -> Result<Vec<
 
 fn report(what: &str, packages: &[Pinned]) {
     let bytes: u64 = packages.iter().map(|package| package.size).sum();
-    eprintln!(
+    print::note(&format!(
         "{what}: {} packages, {} MB to download",
         packages.len(),
         bytes / 1_000_000
-    );
+    ));
 }

@@ -25,6 +25,7 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    wait_for_children();
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Manifest(image) => compose::manifest(image).and_then(|manifest| print::manifest(&manifest)),
@@ -35,8 +36,16 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            print::note(&failure.to_string());
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// Has the kernel keep our children until they are waited for, which it does not where whoever started us ignores the ends
+/// of theirs.
+#[allow(unsafe_code)]
+fn wait_for_children() {
+    // SAFETY: no thread runs yet, and no handler is installed: one is taken away.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }

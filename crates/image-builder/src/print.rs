@@ -1,4 +1,4 @@
-//! What goes to stdout.
+//! What goes to stdout and stderr.
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};
@@ -36,6 +36,11 @@ pub fn list() -> Result<()> {
         writeln!(text, "  {:<14} {help}", image.name()).ok();
     }
     stdout(&text)
+}
+
+/// Tells on stderr what happens; that nobody reads on is no failure.
+pub fn note(text: &str) {
+    let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
 
 /// Prints to stdout; that nobody reads on is no failure.

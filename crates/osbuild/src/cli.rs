@@ -9,19 +9,22 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Parser};
 
-use crate::{prefixes, size};
+use executor::{Boundary, Guard, Limits};
+
+use crate::size;
 
 /// Build operating system images from a manifest.
 ///
 /// Beside a manifest: `osbuild plan MANIFEST` says what would run and why, `osbuild modules [NAME]` describes the stages,
-/// assemblers, sources and inputs there are. (A manifest of such a name is given as ./plan.)
+/// assemblers, sources and inputs there are, `osbuild store` looks after a store. (A manifest of such a name is given as
+/// ./plan.)
 #[derive(Debug, Parser)]
 #[command(
     name = "osbuild",
     disable_version_flag = true,
     // as with Python's argparse, which callers know: said twice, the last one counts
     args_override_self = true,
-    override_usage = "osbuild [OPTIONS] MANIFEST\n       osbuild plan [OPTIONS] MANIFEST\n       osbuild modules [OPTIONS] [NAME]"
+    override_usage = "osbuild [OPTIONS] MANIFEST\n       osbuild plan [OPTIONS] MANIFEST\n       osbuild modules [OPTIONS] [NAME]\n       osbuild store [OPTIONS] COMMAND"
 )]
 pub(crate) struct Options {
     /// The manifest: a file, or `-` for stdin
@@ -85,6 +88,22 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS")]
     pub(crate) stage_timeout: Option<u64>,
 
+    /// Limit the memory of all stages together: bytes, 2GiB, 500MB
+    #[arg(long, value_name = "SIZE", value_parser = memory_limit)]
+    pub(crate) memory_limit: Option<u64>,
+
+    /// Limit the processes and threads of all stages together
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) pids_limit: Option<u64>,
+
+    /// Limit the CPU time of all stages together: how many CPUs' worth, such as 1.5
+    #[arg(long, value_name = "CPUS", value_parser = cpu_limit)]
+    pub(crate) cpu_limit: Option<f64>,
+
+    /// Build although this part of the sandbox cannot be had on this machine: seccomp, limits, proc or users; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) unsafe_allow: Vec<Guard>,
+
     /// Open a shell in the box before this stage (name or id) runs, or before each one
     #[arg(long = "break", value_name = "STAGE", num_args = 0..=1, default_missing_value = "*")]
     pub(crate) debug_break: Option<String>,
@@ -93,8 +112,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ID=URL", value_parser = repository)]
     pub(crate) repo: Vec<(String, String)>,
 
-    /// Not supported: refused where it names a pipeline
-    #[arg(long, value_name = "PIPELINE", hide = true)]
+    /// Run the stages of this pipeline in a virtual machine with the kernel of its build tree; repeatable
+    #[arg(long, value_name = "PIPELINE")]
     pub(crate) in_vm: Vec<String>,
 
     /// Accepted; nothing is kept outside the store and the box
@@ -126,6 +145,18 @@ impl Options {
             .map(Duration::from_secs)
     }
 
+    /// What is asked of the boxes.
+    pub(crate) fn boundary(&self) -> Boundary {
+        Boundary {
+            limits: Limits {
+                memory: self.memory_limit,
+                processes: self.pids_limit,
+                cpus: self.cpu_limit,
+            },
+            optional: self.unsafe_allow.clone(),
+        }
+    }
+
     /// Repository ids and their addresses.
     pub(crate) fn repos(&self) -> BTreeMap<String, String> {
         self.repo.iter().cloned().collect()
@@ -145,9 +176,6 @@ impl Options {
             (Some("modules"), name) => Ok(Task::Modules(
                 name.map(|name| name.to_string_lossy().into_owned()),
             )),
-            (Some("store"), _) => {
-                Err("`store` is a reserved word (a manifest called store is ./store)".into())
-            }
             (_, Some(word)) => Err(format!("unrecognized arguments: {}", word.display())),
             (_, None) => Ok(Task::Build),
         }
@@ -169,16 +197,54 @@ fn size_limit(text: &str) -> Result<Limit, String> {
     size::parse(text).map(Limit)
 }
 
+fn memory_limit(text: &str) -> Result<u64, String> {
+    match size::parse(text)? {
+        Some(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err("it must be more than nothing, and have an end".into()),
+    }
+}
+
+fn cpu_limit(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| (0.01..65_536.0).contains(number));
+    number.ok_or_else(|| "it must be a number of CPUs, such as 1.5".to_owned())
+}
+
 fn repository(text: &str) -> Result<(String, String), String> {
     let (id, url) = text.split_once('=').ok_or("it must have the form ID=URL")?;
     Ok((id.to_owned(), url.trim_end_matches('/').to_owned()))
 }
 
+/// The place of the first argument that is no option and no option's value.
+pub(crate) fn first_word(args: &[OsString]) -> Option<usize> {
+    use clap::CommandFactory;
+    let command = Options::command();
+    let takes_value = |arg: &str| {
+        let option = command
+            .get_arguments()
+            .find(|option| match arg.strip_prefix("--") {
+                Some(long) => {
+                    option.get_long() == Some(long)
+                        || option.get_all_aliases().unwrap_or_default().contains(&long)
+                }
+                None => arg.len() == 2 && option.get_short() == arg.chars().nth(1),
+            });
+        option.is_some_and(|option| option.get_action().takes_values())
+    };
+    let mut at = 0;
+    loop {
+        let arg = args.get(at)?.to_str().unwrap_or_default();
+        match arg {
+            "--" => return None,
+            "-" => return Some(at),
+            option if option.starts_with('-') => at += 1 + usize::from(takes_value(option)),
+            _ => return Some(at),
+        }
+    }
+}
+
 /// Reads the arguments. The error is the exit code, after help, version or usage was printed.
 pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<(Options, Task), ExitCode> {
-    let args: Vec<OsString> = std::iter::once("osbuild".into())
-        .chain(prefixes::expand(args))
-        .collect();
+    let args: Vec<OsString> = std::iter::once("osbuild".into()).chain(args).collect();
     if args
         .iter()
         .take_while(|arg| *arg != "--")
@@ -206,12 +272,16 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<(Options, Ta
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prefixes;
 
     fn parsed(line: &str) -> Result<(Options, Task), ExitCode> {
-        parse(
-            line.split(' ')
-                .map(|word| OsString::from(word.trim_matches('\''))),
-        )
+        parse(prefixes::expand(words(line).into_iter()))
+    }
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ')
+            .map(|word| OsString::from(word.trim_matches('\'')))
+            .collect()
     }
 
     fn build(line: &str) -> Options {
@@ -273,6 +343,21 @@ mod tests {
     }
 
     #[test]
+    fn the_first_word_is_no_options_value() {
+        for (line, word) in [
+            ("store ls", Some(0)),
+            ("--store store store ls", Some(2)),
+            ("--store=store --json -q store", Some(3)),
+            ("-l store store", Some(2)),
+            ("--json", None),
+            ("-- store", None),
+            ("./store", Some(0)),
+        ] {
+            assert_eq!(first_word(&words(line)), word, "{line}");
+        }
+    }
+
+    #[test]
     fn words_before_a_manifest() {
         assert_eq!(parsed("plan m").unwrap().1, Task::Plan);
         assert_eq!(
@@ -285,6 +370,6 @@ mod tests {
             parsed("modules org.osbuild.tar").unwrap().1,
             Task::Modules(Some("org.osbuild.tar".into()))
         );
-        assert!(parsed("plan").is_err() && parsed("store").is_err());
+        assert!(parsed("plan").is_err());
     }
 }

@@ -18,6 +18,16 @@ pub(crate) struct Export {
     own: bool,
 }
 
+impl Export {
+    /// The directory that is there before anything is built: a pipeline's own only comes with its tree.
+    pub(crate) fn before(&self) -> &Path {
+        match self.own {
+            true => &self.dir,
+            false => self.dir.parent().unwrap_or(&self.dir),
+        }
+    }
+}
+
 /// The pipelines that `--export` names, each with that name. The error is the exit code, after it was said which ones
 /// there are not.
 pub(crate) fn resolve<'a>(options: &'a Options, manifest: &Manifest) -> Result<Vec<(&'a str, usize)>, u8> {

@@ -1,10 +1,10 @@
 //! Every sentence that tells of a failure, and its exit code.
 
-use executor::{Error, Failure};
+use executor::{Error, Failure, Guard};
 use manifest::{Path, Problem, SyntaxError};
 use serde_json::{Value, json};
 
-use crate::print;
+use crate::{print, whole_log};
 
 /// Exit codes: the Python osbuild's.
 pub(crate) const FAILED: u8 = 1;
@@ -36,8 +36,9 @@ pub(crate) fn syntax(error: &SyntaxError) -> Problem {
     Problem::new(Path::root(), error.to_string())
 }
 
-/// Says why a build failed.
-pub(crate) fn failure(manifest: &str, failure: &Failure) {
+/// Says why a build failed. The log of a stage is shown `whole` where a person has seen no more than its bars, else its
+/// last lines: the rest was printed while it ran.
+pub(crate) fn failure(manifest: &str, failure: &Failure, whole: bool) {
     match failure {
         Failure::Source {
             kind,
@@ -67,8 +68,13 @@ pub(crate) fn failure(manifest: &str, failure: &Failure) {
                 "  at {path} of {manifest}, id {}\n",
                 &id[..id.len().min(12)]
             ));
-            tail.iter()
-                .for_each(|line| out.push_str(&format!("  | {}\n", print::tame(line))));
+            let lines = if whole { whole_log::read(log) } else { None };
+            // on a full disk the file may hold less
+            let lines = lines.filter(|lines| lines.len() >= tail.len());
+            lines
+                .unwrap_or_else(|| tail.iter().map(|line| print::tame(line)).collect())
+                .iter()
+                .for_each(|line| out.push_str(&format!("  | {line}\n")));
             out.push_str(&format!(
                 "  full log: {} (kept until the next run)\n",
                 log.display()
@@ -80,6 +86,17 @@ pub(crate) fn failure(manifest: &str, failure: &Failure) {
             }
             print::stderr(&out);
         }
+    }
+}
+
+/// Says which parts of the sandbox stages had to do without, as was allowed.
+pub(crate) fn missing(parts: &[Guard]) {
+    if !parts.is_empty() {
+        let names: Vec<&str> = parts.iter().map(|part| part.name()).collect();
+        print::stderr(&format!(
+            "warning: stages ran without these parts of the sandbox: {}\n",
+            names.join(", ")
+        ));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The `osbuild` command: runs image definitions.
 //!
-//! Called by the name of a source (a link `org.osbuild.curl` to it), it is that source, with its arguments on stdin.
+//! Called by the name of a source (a link `org.osbuild.curl` to it), it is that source, with its arguments on stdin. As
+//! `osbuild-guest` it is the first process of a virtual machine.
 
 mod checkpoints;
 mod cli;
@@ -17,8 +18,11 @@ mod print;
 mod run;
 mod signals;
 mod size;
+mod store;
 mod summary;
 mod view;
+mod whole_log;
+mod words;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,6 +30,7 @@ use std::process::ExitCode;
 use cli::Task;
 
 fn main() -> ExitCode {
+    wait_for_children();
     let mut args = std::env::args_os();
     let called = args.next().unwrap_or_default();
     let called = Path::new(&called)
@@ -33,15 +38,36 @@ fn main() -> ExitCode {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
+    if called == executor::GUEST {
+        return match executor::run_guest() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                print::error(&error.to_string(), None);
+                ExitCode::FAILURE
+            }
+        };
+    }
     if called.starts_with("org.osbuild.") {
         return source_by_hand(&called);
     }
-    match cli::parse(args) {
+    let args: Vec<_> = prefixes::expand(args).collect();
+    if let Some(word) = cli::first_word(&args).filter(|at| args[*at] == "store") {
+        return crate::store::called(args, word);
+    }
+    match cli::parse(args.into_iter()) {
         Ok((options, Task::Build)) => run::run(&options),
         Ok((options, Task::Plan)) => plan::run(&options),
         Ok((options, Task::Modules(name))) => modules::run(&options, name.as_deref()),
         Err(code) => code,
     }
+}
+
+/// Has the kernel keep our children until they are waited for, which it does not where whoever started us ignores the ends
+/// of theirs.
+#[allow(unsafe_code)]
+fn wait_for_children() {
+    // SAFETY: no thread runs yet, and no handler is installed: one is taken away.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
 fn source_by_hand(name: &str) -> ExitCode {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use store::Store;
 
 use crate::cli::Options;
+use crate::words::{bytes, count, short};
 use crate::{exports, fail, fetcher, load, print, run};
 
 /// Prints the plan for `--export`, or for the pipeline that the manifest is about. Nothing is run, fetched or made.
@@ -38,11 +39,7 @@ fn try_run(options: &Options) -> Result<(), u8> {
     if wanted.is_empty() {
         wanted.extend(exports::result_of(&manifest));
     }
-    // opening one would make it
-    let store = match options.store.join("objects").is_dir() {
-        true => Some(Store::open(&options.store).map_err(|e| fatal(e.into()))?),
-        false => None,
-    };
+    let store = Store::look(&options.store).map_err(|e| fatal(e.into()))?;
     let plan = plan(&manifest, &library, store.as_ref(), &wanted).map_err(fatal)?;
     let free = free(&options.store);
     if options.json {
@@ -115,47 +112,16 @@ fn running(plan: &Plan) -> impl Iterator<Item = &PlannedStage> {
 }
 
 /// The free bytes where the store is, or would be.
-fn free(store: &std::path::Path) -> Option<u64> {
+pub(crate) fn free(store: &std::path::Path) -> Option<u64> {
     let absolute = std::path::absolute(store).ok()?;
     let there = absolute.ancestors().find(|path| path.exists())?;
     let fs = rustix::fs::statvfs(there).ok()?;
     Some(fs.f_bavail * fs.f_frsize)
 }
 
-fn short(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
-}
-
-fn count(number: usize, noun: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{ending}")
-}
-
-/// A size for people: three digits at most before the unit, decimal units.
-fn bytes(size: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = size as f64;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    match UNITS[unit] {
-        "B" => format!("{size} B"),
-        name if value < 9.95 => format!("{value:.1} {name}"),
-        name => format!("{value:.0} {name}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_short() {
-        let all = [0, 999, 1000, 1_400_000_000, 411_600_000, 60_000_000_000].map(bytes);
-        assert_eq!(all, ["0 B", "999 B", "1.0 kB", "1.4 GB", "412 MB", "60 GB"]);
-    }
 
     #[test]
     fn the_table_says_why() {

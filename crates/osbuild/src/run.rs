@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use executor::{Build, Destination, Error, Library, result_document};
-use manifest::{Manifest, python_text};
+use manifest::python_text;
 use store::Store;
 
 use crate::cli::{Limit, Options};
@@ -41,9 +41,8 @@ fn try_run(options: &Options) -> Result<(), u8> {
         return Ok(());
     }
     let exports = exports::destinations(options, &manifest, &resolved)?;
-    refuse_vm(options, &manifest)?;
     for export in &exports {
-        Destination::prepare(&export.dir).map_err(fail)?;
+        Destination::prepare(export.before()).map_err(fail)?;
     }
     let store = Store::open(&options.store).map_err(|e| fail(e.into()))?;
     if let Some(Limit(bytes)) = options.cache_max_size {
@@ -63,7 +62,9 @@ fn try_run(options: &Options) -> Result<(), u8> {
         monitor: view.monitor(),
         cancel: &interrupt.cancel,
         stage_timeout: options.timeout(),
+        boundary: &options.boundary(),
         checkpoints: &marked.iter().cloned().collect(),
+        in_vm: &options.in_vm.iter().cloned().collect(),
         debug_break: options.debug_break.as_deref(),
     };
     let wanted: Vec<usize> = exports.iter().map(|export| export.pipeline).collect();
@@ -81,31 +82,17 @@ fn try_run(options: &Options) -> Result<(), u8> {
     } else if !options.quiet && !View::is_for_terminal(options) {
         print::stdout(&summary::text(&manifest, &report, &store, &marked));
     }
+    if !options.json {
+        fail::missing(&report.boundary.missing);
+    }
     match &report.failure {
         None => Ok(()),
         Some(failure) => {
             if !options.json {
-                fail::failure(&name, failure);
+                fail::failure(&name, failure, View::is_for_terminal(options));
             }
             Err(fail::FAILED)
         }
-    }
-}
-
-/// Refuses `--in-vm` for a pipeline there is; other names mean nothing, as with the Python osbuild.
-fn refuse_vm(options: &Options, manifest: &Manifest) -> Result<(), u8> {
-    match options
-        .in_vm
-        .iter()
-        .find(|name| manifest.pipeline(name).is_some())
-    {
-        None => Ok(()),
-        Some(name) => Err(fatal(
-            options,
-            &format!(
-                "pipeline {name} cannot be run in a virtual machine: --in-vm is not supported, leave it out"
-            ),
-        )),
     }
 }
 

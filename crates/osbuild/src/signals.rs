@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use executor::Cancel;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// What cannot be stopped half-way, such as copying a large file, has this long to end. Nothing of it is in its place yet.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Host services have longer than the executor gives each of them: they hold devices of the machine.
+const CLEANING: Duration = Duration::from_secs(60);
 
 /// Listens from its making on.
 #[derive(Debug)]
@@ -20,14 +23,14 @@ pub(crate) struct Interrupt {
 
 impl Interrupt {
     /// Starts the listening thread. The first signal stops the build, and a little later what has not come to
-    /// its end; the second one does so at once.
+    /// its end; the second one does so at once. What is typed for a shell that is open is not for us.
     pub(crate) fn listen() -> std::io::Result<Self> {
         let this = Self {
             cancel: Arc::default(),
             signal: Arc::default(),
         };
         let (cancel, signal) = (this.cancel.clone(), this.signal.clone());
-        let mut wanted = vec![SIGINT, SIGTERM];
+        let mut wanted = vec![SIGINT, SIGQUIT, SIGTERM];
         // under `nohup` the build goes on when its terminal goes away
         if !is_ignored(SIGHUP) {
             wanted.push(SIGHUP);
@@ -35,12 +38,15 @@ impl Interrupt {
         let mut signals = Signals::new(wanted)?;
         std::thread::spawn(move || {
             for number in signals.forever() {
+                if matches!(number, SIGINT | SIGQUIT) && cancel.is_shell_open() {
+                    continue;
+                }
                 if signal.swap(number, Ordering::SeqCst) != 0 {
                     end(number);
                 }
                 cancel.cancel();
                 std::thread::spawn(move || {
-                    std::thread::sleep(PATIENCE);
+                    wait_for_the_end();
                     end(number);
                 });
             }
@@ -58,6 +64,15 @@ impl Interrupt {
     }
 }
 
+/// Gives what cannot be stopped half-way its time.
+fn wait_for_the_end() {
+    let begun = Instant::now();
+    std::thread::sleep(PATIENCE);
+    while executor::services_run() && begun.elapsed() < CLEANING {
+        std::thread::sleep(PATIENCE / 10);
+    }
+}
+
 /// Whether whoever started us ignores a signal (proc(5), `SigIgn`: a mask of which bit 0 is signal 1).
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -68,6 +83,7 @@ fn is_ignored(signal: i32) -> bool {
 
 /// Ends the process, with nothing of it left.
 fn end(number: i32) -> ! {
+    executor::abandon();
     store::abandon();
     std::process::exit(128 + number)
 }

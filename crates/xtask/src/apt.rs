@@ -16,10 +16,8 @@ type Pin = (String, String);
 pub(crate) fn install(packages: &[Package]) -> Result<()> {
     let names: Vec<&str> = packages.iter().map(|(name, _)| *name).collect();
     let Some(installed) = installed(&names)? else {
-        println!("this machine has no dpkg; these packages, or what they are called here, are needed:");
-        packages
-            .iter()
-            .for_each(|(name, why)| println!("  {name}: {why}"));
+        say!("this machine has no dpkg; these packages, or what they are called here, are needed:");
+        packages.iter().for_each(|(name, why)| say!("  {name}: {why}"));
         return Ok(());
     };
     let missing: Vec<&str> = names
@@ -27,12 +25,12 @@ pub(crate) fn install(packages: &[Package]) -> Result<()> {
         .filter(|name| !installed.iter().any(|installed| installed == name))
         .collect();
     if missing.is_empty() {
-        println!("all of {} packages are installed", packages.len());
+        say!("all of {} packages are installed", packages.len());
         return Ok(());
     }
-    println!("installing {}", missing.join(" "));
+    say!("installing {}", missing.join(" "));
     if !apt_get(&["update"])? {
-        println!("apt-get update failed; going on with the package lists that are there");
+        say!("apt-get update failed; going on with the package lists that are there");
     }
     if apt_get(&[&["install"], &missing[..]].concat())? {
         return Ok(());
@@ -43,7 +41,7 @@ pub(crate) fn install(packages: &[Package]) -> Result<()> {
         .iter()
         .map(|(name, version)| format!("{name}={version}"))
         .collect();
-    println!("once more, with {}", exact.join(" "));
+    say!("once more, with {}", exact.join(" "));
     let mut args = vec!["install", "--allow-downgrades"];
     args.extend(exact.iter().map(String::as_str));
     args.extend(

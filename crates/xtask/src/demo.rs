@@ -75,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
     boot.forward = vec![(2222, 22), (8080, 80)];
     let size = image.metadata()?.len() / (1 << 20);
-    println!(
+    say!(
         "\nThe image booted to its login prompt; all took {}.\n\n\
          The image:     {} ({size} MiB)\n\
          The manifest:  {}\n\
@@ -100,7 +100,7 @@ fn resolve(binaries: &Binaries, distro: Option<&str>, manifest: &Path) -> Result
         command.args(["--distro", distro]);
     }
     succeed(command.stdout(file))?;
-    println!("{}", manifest.display());
+    say!("{}", manifest.display());
     Ok(())
 }
 

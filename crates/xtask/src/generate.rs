@@ -25,13 +25,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         let (path, now, right) = list(repository(), folder)?;
         let name = path.display();
         if now == right {
-            println!("{name} is up to date");
+            say!("{name} is up to date");
         } else if options.check {
-            println!("{name} is not up to date: run `cargo xtask gen`");
+            say!("{name} is not up to date: run `cargo xtask gen`");
             good = false;
         } else {
             fs::write(&path, right).with_context(|| format!("cannot write {name}"))?;
-            println!("{name} is rewritten");
+            say!("{name} is rewritten");
         }
     }
     Ok(if good {

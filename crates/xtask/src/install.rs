@@ -58,7 +58,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         None => prefix,
     };
     let count = lay_out(&binaries, &root)?;
-    println!("installed {count} modules below {}", root.display());
+    say!("installed {count} modules below {}", root.display());
     Ok(ExitCode::SUCCESS)
 }
 

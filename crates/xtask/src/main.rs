@@ -1,5 +1,8 @@
 //! What is done to the project rather than by it: `cargo xtask demo | test | install | gen | bench`.
 
+#[macro_use]
+mod say;
+
 mod apt;
 mod bench;
 mod demo;
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        complain!("error: {error:#}");
         ExitCode::FAILURE
     })
 }

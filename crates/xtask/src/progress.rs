@@ -23,7 +23,7 @@ impl Steps {
     pub(crate) fn next(&mut self, what: &str) {
         self.done += 1;
         let time = clock(self.start.elapsed());
-        println!("\n==> [{}/{}, {time}] {what}", self.done, self.total);
+        say!("\n==> [{}/{}, {time}] {what}", self.done, self.total);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::Value;
@@ -33,35 +33,74 @@ pub(crate) struct Host<'a> {
     cancel: &'a Cancel,
     /// Gets what they print, line by line.
     tell: &'a (dyn Fn(&str) + Sync),
-    /// How long a service may take to clean up once the build is interrupted.
-    grace: Duration,
+    limits: Limits,
 }
 
-/// A device's service waits 30 s for its device to be free.
-const GRACE: Duration = Duration::from_secs(40);
+/// How long services may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// When the time of the stage, its services included, is over.
+    pub(crate) deadline: Option<Instant>,
+    /// To clean up, once the build is interrupted.
+    grace: Duration,
+    /// To clean up, once the time is over, and for one that has not answered.
+    late: Duration,
+    /// To clean up otherwise: none that works takes as long.
+    patience: Duration,
+    /// To be stopped, as by a signal, while it is asked something.
+    stopped: Duration,
+}
+
+impl Limits {
+    /// Those of a stage's services. A device's waits 30 s for its device to be free; what unmounts writes out all that
+    /// was written.
+    pub(crate) fn of_stage(deadline: Option<Instant>) -> Self {
+        Self {
+            deadline,
+            grace: Duration::from_secs(40),
+            late: Duration::from_secs(10),
+            patience: Duration::from_secs(600),
+            stopped: Duration::from_secs(5),
+        }
+    }
+
+    /// Those of services that hold nothing that must be given back.
+    pub(crate) fn of_source() -> Self {
+        Self {
+            grace: TICK,
+            late: TICK,
+            patience: Duration::from_secs(10),
+            ..Self::of_stage(None)
+        }
+    }
+
+    /// Whether the time is over.
+    fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() > deadline)
+    }
+}
 
 impl<'a> Host<'a> {
-    pub(crate) fn new(whose: &'a str, cancel: &'a Cancel, tell: &'a (dyn Fn(&str) + Sync)) -> Self {
+    pub(crate) fn new(
+        whose: &'a str,
+        cancel: &'a Cancel,
+        tell: &'a (dyn Fn(&str) + Sync),
+        limits: Limits,
+    ) -> Self {
         Self {
             whose,
             services: Vec::new(),
             cancel,
             tell,
-            grace: GRACE,
+            limits,
         }
-    }
-
-    /// For services that hold nothing that must be given back.
-    #[must_use]
-    pub(crate) fn holding_nothing(mut self) -> Self {
-        self.grace = TICK;
-        self
     }
 
     /// Starts `executable` as the service `id` and calls a method of it. It runs until all are stopped.
     ///
     /// # Errors
-    /// It cannot be started, breaks the protocol, or raises an exception; the build is interrupted.
+    /// It cannot be started, breaks the protocol, raises an exception, or is stopped; the build is interrupted, or the
+    /// time over.
     pub(crate) fn call(
         &mut self,
         id: String,
@@ -70,13 +109,16 @@ impl<'a> Host<'a> {
         beside: &mut dyn Beside,
     ) -> Result<Value> {
         let service = Service::start(id.clone(), executable, python_path)?;
+        let name = service.name();
         self.services.push(service);
-        self.last_call(method, args, beside).map_err(|e| match e {
-            CallError::Cancelled => Error::Cancelled,
-            CallError::Failed(message) => Error::Unbuildable {
-                stage: self.whose.to_owned(),
-                message: format!("{id}: {message}"),
-            },
+        self.last_call(method, args, beside).map_err(|e| {
+            // one that hangs in a call hardly cleans up
+            self.limits.grace = self.limits.grace.min(self.limits.late);
+            match e {
+                CallError::Cancelled => Error::Cancelled,
+                CallError::OverTime => Error::OverTime(format!("{name} has not answered")),
+                CallError::Failed(message) => self.failed(&id, &message),
+            }
         })
     }
 
@@ -98,9 +140,18 @@ impl<'a> Host<'a> {
             .ok_or_else(|| failed("it has stopped"))?;
         // one that has ended already is told apart below, where its last words are read
         let sent = packet::send(socket, &message::call(method, args), &[]);
+        let mut last_at_work = Instant::now();
         loop {
             if self.cancel.is_cancelled() {
                 return Err(CallError::Cancelled);
+            }
+            if self.limits.is_over() {
+                return Err(CallError::OverTime);
+            }
+            if !self.services[at].is_stopped() {
+                last_at_work = Instant::now();
+            } else if last_at_work.elapsed() > self.limits.stopped {
+                return Err(failed("it was stopped, by a signal or as it asked the terminal"));
             }
             let ready = {
                 let socket = self.services[at]
@@ -150,9 +201,52 @@ impl<'a> Host<'a> {
     }
 
     /// Stops them all, the last one first.
-    pub(crate) fn stop(&mut self) {
+    ///
+    /// # Errors
+    /// One did not end and was killed: whether it has cleaned up nobody knows.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        let mut killed = None;
         while let Some(service) = self.services.pop() {
-            service.stop(self.cancel, self.grace, self.tell);
+            let (id, name) = (service.id.clone(), service.name());
+            if !self.stop_one(service) {
+                killed = Some((id, name));
+            }
+        }
+        match killed {
+            None => Ok(()),
+            Some(_) if self.cancel.is_cancelled() => Err(Error::Cancelled),
+            Some((_, name)) if self.limits.is_over() => {
+                Err(Error::OverTime(format!("{name} has not ended and was killed")))
+            }
+            Some((id, _)) => Err(self.failed(&id, "it has not ended when it was told to, and was killed")),
+        }
+    }
+
+    fn stop_one(&self, service: Service) -> bool {
+        let begun = Instant::now();
+        let Limits {
+            deadline,
+            grace,
+            late,
+            patience,
+            ..
+        } = self.limits;
+        let over_time = deadline.map(|deadline| deadline.max(begun) + late);
+        let mut interrupted = None;
+        let mut until = || {
+            if self.cancel.is_cancelled() {
+                interrupted = interrupted.or(Some(Instant::now() + grace));
+            }
+            let all = [interrupted, over_time, Some(begun + patience)];
+            all.into_iter().flatten().min()
+        };
+        service.stop(&mut until, self.tell)
+    }
+
+    fn failed(&self, id: &str, message: &str) -> Error {
+        Error::Unbuildable {
+            stage: self.whose.to_owned(),
+            message: format!("{id}: {message}"),
         }
     }
 }
@@ -169,11 +263,13 @@ impl Beside for Host<'_> {
 
 impl Drop for Host<'_> {
     fn drop(&mut self) {
-        self.stop();
+        // who drops it unstopped has an error of more interest
+        let _ = self.stop();
     }
 }
 
 enum CallError {
     Cancelled,
+    OverTime,
     Failed(String),
 }

@@ -25,4 +25,5 @@ mod store_api;
 
 pub(crate) use host::Beside;
 pub(crate) use sandbox_api::SandboxApi;
+pub use service::{abandon, any_runs};
 pub(crate) use stage::{Around, Modules, Served};

@@ -1,11 +1,13 @@
 //! One host service: a program of a library directory that runs on the host and answers calls on a socket.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -13,10 +15,32 @@ use rustix::io::FdFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use crate::{Cancel, Error, Result};
+use crate::{Error, Result};
 
 /// How often interruption is looked for.
 pub(crate) const TICK: Duration = Duration::from_millis(200);
+
+/// The services of this process that run: for an end that cannot wait for them.
+static RUNNING: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+fn running() -> MutexGuard<'static, BTreeSet<i32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a service of this process runs, at work or cleaning up.
+pub fn any_runs() -> bool {
+    !running().is_empty()
+}
+
+/// Kills all services of this process: to be called just before it exits. What they mounted goes with them.
+pub fn abandon() {
+    // kept, so that none is started any more
+    let running = running();
+    for pid in running.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+    std::mem::forget(running);
+}
 
 /// A running service.
 #[derive(Debug)]
@@ -64,7 +88,12 @@ impl Service {
                 rustix::io::fcntl_setfd(fd, FdFlags::empty()).map_err(Into::into)
             });
         }
-        let child = command.spawn().map_err(fail)?;
+        let child = {
+            let mut running = running();
+            let child = command.spawn().map_err(fail)?;
+            running.extend(i32::try_from(child.id()));
+            child
+        };
         let program = executable
             .file_name()
             .unwrap_or_default()
@@ -129,23 +158,38 @@ impl Service {
         }
     }
 
-    /// Says that it is no longer needed, and waits until it has cleaned up: once the build is interrupted no longer
-    /// than `grace`.
-    pub(crate) fn stop(mut self, cancel: &Cancel, grace: Duration, tell: &dyn Fn(&str)) {
+    /// Whether something has stopped it, as a signal or a read from the terminal does: it will not go on by itself.
+    pub(crate) fn is_stopped(&self) -> bool {
+        // proc(5): the state stands behind the name, which is in brackets and may hold anything
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
+    /// What it is, for messages.
+    pub(crate) fn name(&self) -> String {
+        format!("{} ({})", self.id, self.program)
+    }
+
+    /// Says that it is no longer needed, and waits until it has cleaned up; `until` says, again and again, for how long.
+    /// False: it had to be killed.
+    pub(crate) fn stop(mut self, until: &mut dyn FnMut() -> Option<Instant>, tell: &dyn Fn(&str)) -> bool {
         self.socket = None;
-        let pidfd = pid(&self.child).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        let mut deadline = None;
+        let pid = pid(&self.child);
+        let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        let mut killed = false;
         loop {
             self.read_log(tell);
-            match self.child.try_wait() {
-                Ok(None) => {}
-                _ => break,
+            if self.has_ended() {
+                break;
             }
-            if cancel.is_cancelled() {
-                let until = *deadline.get_or_insert_with(|| Instant::now() + grace);
-                if Instant::now() > until {
-                    self.kill();
-                }
+            // one that was stopped would never hear of it
+            if self.is_stopped() {
+                let _ = pid.map(|pid| kill_process_group(pid, Signal::CONT));
+            }
+            if until().is_some_and(|until| Instant::now() > until) {
+                killed = true;
+                self.kill();
             }
             let mut fds: Vec<PollFd<'_>> = Vec::new();
             fds.extend(pidfd.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
@@ -156,6 +200,17 @@ impl Service {
             let _ = poll(&mut fds, tick.as_ref());
         }
         self.read_log(tell);
+        !killed
+    }
+
+    /// Whether it has ended. Its number is another's from then on, so it is forgotten in the same moment.
+    fn has_ended(&mut self) -> bool {
+        let mut running = running();
+        let ended = !matches!(self.child.try_wait(), Ok(None));
+        if ended {
+            running.retain(|pid| u32::try_from(*pid) != Ok(self.child.id()));
+        }
+        ended
     }
 
     fn kill(&mut self) {
@@ -169,13 +224,47 @@ impl Service {
 impl Drop for Service {
     /// One that was not stopped is ended here: it must not outlive the stage.
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
+        while !self.has_ended() {
             self.kill();
-            let _ = self.child.wait();
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
 
 fn pid(child: &Child) -> Option<Pid> {
     Pid::from_raw(i32::try_from(child.id()).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// Runs `script` as a service until its first line, then stops it within `limit`: whether it ended by itself.
+    fn stopped(script: &str, limit: Duration) -> bool {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("service");
+        std::fs::write(&program, format!("#!/bin/sh\necho begun\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut service = Service::start("device/x".into(), &program, None).unwrap();
+        assert!(any_runs());
+        let begun = std::cell::Cell::new(false);
+        let tell = |_: &str| begun.set(true);
+        while !begun.get() {
+            let _ = poll(&mut [PollFd::new(&service.log, PollFlags::IN)], None);
+            service.read_log(&tell);
+        }
+        let until = Instant::now() + limit;
+        service.stop(&mut || Some(until), &tell)
+    }
+
+    #[test]
+    fn a_service_ends_by_itself_or_is_killed() {
+        let long = Duration::from_secs(60);
+        assert!(stopped("exit 1", long));
+        assert!(stopped("kill -STOP $$", long), "who was stopped is woken");
+        let short = Duration::from_millis(10);
+        assert!(!stopped("trap '' TERM INT HUP; sleep 1000", short));
+    }
 }

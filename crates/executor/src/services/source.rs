@@ -5,7 +5,7 @@ use std::path::Path;
 use manifest::Source;
 use serde_json::{Map, Value, json};
 
-use super::host::Host;
+use super::host::{Host, Limits};
 use crate::library::ModuleInfo;
 use crate::{Cancel, Error, Result, SourceItem, SourceReport};
 
@@ -27,7 +27,7 @@ pub(crate) fn fetch(
         "output": null,
         "checksums": [],
     });
-    let mut host = Host::new(&source.kind, cancel, tell).holding_nothing();
+    let mut host = Host::new(&source.kind, cancel, tell, Limits::of_source());
     let package = module
         .python_package
         .as_ref()
@@ -39,8 +39,11 @@ pub(crate) fn fetch(
         ("download", &args),
         &mut (),
     );
-    host.stop();
-    report(source, &reply?).map_err(|message| Error::Unbuildable {
+    let stopped = host.stop();
+    let reply = reply?;
+    // what it has fetched is checked by those who use it
+    let _ = stopped;
+    report(source, &reply).map_err(|message| Error::Unbuildable {
         stage: source.kind.clone(),
         message: format!("{id}: {message}"),
     })

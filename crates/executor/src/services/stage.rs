@@ -1,6 +1,7 @@
 //! The services of one stage, in the order in which they depend on each other: inputs, devices, mounts.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use manifest::{ModuleKind, Stage};
 use sandbox::{Layers, Mount, UserNamespace};
@@ -8,46 +9,75 @@ use serde_json::{Map, Value, json};
 use store::{Object, Store};
 
 use super::bench::Bench;
-use super::host::Host;
+use super::host::{Host, Limits};
 use super::store_api::StoreApi;
+use crate::devices::own::{Own, Places};
+use crate::devices::setup::Setup;
+use crate::devices::{self, DeviceModule};
 use crate::library::{Library, ModuleInfo};
+use crate::mounts::{self, MountModule};
 use crate::{Cancel, Error, Result};
 
 /// The foreign modules among those that a stage names.
 pub(crate) struct Modules {
     /// For each input; `None` is one of ours.
     inputs: Vec<Option<ModuleInfo>>,
-    devices: Vec<ModuleInfo>,
-    mounts: Vec<ModuleInfo>,
+    devices: Vec<Option<ModuleInfo>>,
+    mounts: Vec<Option<ModuleInfo>>,
+    /// Digests of all that is here, and of our own devices and mounts.
+    digests: Vec<String>,
 }
 
 impl Modules {
     /// # Errors
     /// Nobody has such a device or mount.
     pub(crate) fn find(library: &Library, stage: &Stage) -> Result<Self> {
-        let need = |kind: ModuleKind, name: &str| {
-            library.find(kind, name).ok_or_else(|| Error::Unbuildable {
-                stage: stage.name.clone(),
-                message: format!("there is no {} module {name}", kind.noun()),
-            })
-        };
-        Ok(Self {
-            inputs: stage
-                .inputs
-                .iter()
-                .map(|input| library.find(ModuleKind::Input, &input.kind))
-                .collect(),
-            devices: stage
-                .devices
-                .iter()
-                .map(|device| need(ModuleKind::Device, &device.kind))
-                .collect::<Result<_>>()?,
-            mounts: stage
-                .mounts
-                .iter()
-                .map(|mount| need(ModuleKind::Mount, &mount.kind))
-                .collect::<Result<_>>()?,
-        })
+        let mut found = Self::none();
+        for input in &stage.inputs {
+            let module = library.find(ModuleKind::Input, &input.kind);
+            found
+                .digests
+                .extend(module.iter().map(|module| module.digest.clone()));
+            found.inputs.push(module);
+        }
+        for device in &stage.devices {
+            let own = devices::find(&device.kind).map(DeviceModule::digest);
+            let module = found.need(library, stage, (ModuleKind::Device, &device.kind), own)?;
+            found.devices.push(module);
+        }
+        for mount in &stage.mounts {
+            let own = mounts::find(&mount.kind).map(MountModule::digest);
+            let module = found.need(library, stage, (ModuleKind::Mount, &mount.kind), own)?;
+            found.mounts.push(module);
+        }
+        Ok(found)
+    }
+
+    /// No module at all.
+    pub(crate) fn none() -> Self {
+        Self {
+            inputs: Vec::new(),
+            devices: Vec::new(),
+            mounts: Vec::new(),
+            digests: Vec::new(),
+        }
+    }
+
+    /// The foreign module, or `None` for ours, which has the digest `own`.
+    fn need(
+        &mut self,
+        library: &Library,
+        stage: &Stage,
+        (kind, name): (ModuleKind, &str),
+        own: Option<String>,
+    ) -> Result<Option<ModuleInfo>> {
+        let module = library.find(kind, name);
+        let digest = module.as_ref().map(|module| module.digest.clone()).or(own);
+        self.digests.push(digest.ok_or_else(|| Error::Unbuildable {
+            stage: stage.name.clone(),
+            message: format!("there is no {} module {name}", kind.noun()),
+        })?);
+        Ok(module)
     }
 
     /// Whether the stage needs no service.
@@ -60,15 +90,19 @@ impl Modules {
         matches!(self.inputs.get(index), Some(Some(_)))
     }
 
-    /// Digests of all, for what the stage sees; none for a stage without services.
-    pub(crate) fn digests(&self) -> Vec<&str> {
-        let all = self
-            .inputs
-            .iter()
-            .flatten()
-            .chain(&self.devices)
-            .chain(&self.mounts);
-        all.map(|module| module.digest.as_str()).collect()
+    /// Whether the device at `index` comes from a service.
+    pub(crate) fn has_device(&self, index: usize) -> bool {
+        matches!(self.devices.get(index), Some(Some(_)))
+    }
+
+    /// Whether the mount at `index` comes from a service.
+    pub(crate) fn has_mount(&self, index: usize) -> bool {
+        matches!(self.mounts.get(index), Some(Some(_)))
+    }
+
+    /// Digests of all, for what the stage sees; none for a stage without services, devices and mounts.
+    pub(crate) fn digests(&self) -> &[String] {
+        &self.digests
     }
 }
 
@@ -76,19 +110,25 @@ impl Modules {
 pub(crate) struct Around<'a> {
     pub(crate) stage: &'a Stage,
     pub(crate) modules: &'a Modules,
+    pub(crate) setup: &'a Setup,
     pub(crate) objects: &'a [Option<Object>],
     pub(crate) store: &'a Store,
     pub(crate) users: &'a UserNamespace,
     pub(crate) cancel: &'a Cancel,
     pub(crate) scratch: &'a Path,
     pub(crate) tell: &'a (dyn Fn(&str) + Sync),
+    /// When the stage's time is over.
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// A stage's services, running.
 pub(crate) struct Served<'a> {
+    /// For messages.
+    stage: String,
     pub(crate) host: Host<'a>,
     bench: Bench,
     api: StoreApi<'a>,
+    own: Own,
     /// For the argument documents.
     pub(crate) inputs: Map<String, Value>,
     pub(crate) devices: Map<String, Value>,
@@ -104,9 +144,16 @@ impl<'a> Served<'a> {
         let bench = Bench::new(around.scratch, tree, around.users)?;
         let both = (around.store, around.users);
         let mut served = Self {
-            host: Host::new(&around.stage.name, around.cancel, around.tell),
+            stage: around.stage.name.clone(),
+            host: Host::new(
+                &around.stage.name,
+                around.cancel,
+                around.tell,
+                Limits::of_stage(around.deadline),
+            ),
             bench,
             api: StoreApi::new(around.stage, around.objects, both, around.scratch)?,
+            own: Own::default(),
             inputs: Map::new(),
             devices: Map::new(),
             mounts: Map::new(),
@@ -159,7 +206,9 @@ impl<'a> Served<'a> {
     /// The devices' paths below `/dev`, where they have one.
     fn open_devices(&mut self, around: &Around<'a>) -> Result<Vec<Option<String>>> {
         let mut paths: Vec<Option<String>> = Vec::new();
-        for (device, module) in around.stage.devices.iter().zip(&around.modules.devices) {
+        let places = self.places(around);
+        let all = around.stage.devices.iter().zip(&around.modules.devices);
+        for (index, (device, module)) in all.enumerate() {
             let id = format!("device/{}", device.name);
             let parent = device
                 .parent
@@ -172,9 +221,15 @@ impl<'a> Served<'a> {
                 "parent": parent,
                 "options": device.options,
             });
-            let mut reply = self
-                .host
-                .call(id.clone(), program(module), ("open", &args), &mut ())?;
+            let mut reply = match module {
+                Some(module) => self
+                    .host
+                    .call(id.clone(), program(module), ("open", &args), &mut ())?,
+                None => {
+                    let opened = self.own.open(&places, index, parent.as_deref());
+                    opened.map_err(|message| around.failed(&id, &message))?
+                }
+            };
             let path = reply["path"].as_str().map(str::to_owned);
             if let Some(path) = &path {
                 if !is_inside(Path::new(path)) {
@@ -190,22 +245,31 @@ impl<'a> Served<'a> {
 
     fn make_mounts(&mut self, around: &Around<'a>, devices: &[Option<String>]) -> Result<()> {
         let root = self.bench.mounts();
-        for (mount, module) in around.stage.mounts.iter().zip(&around.modules.mounts) {
+        let places = self.places(around);
+        let all = around.stage.mounts.iter().zip(&around.modules.mounts);
+        for (index, (mount, module)) in all.enumerate() {
             let id = format!("mount/{}", mount.name);
             let device = mount
                 .device
                 .and_then(|index| devices.get(index))
                 .and_then(Option::as_ref);
+            let source = device.map(|path| self.source(path, mount.partition));
             let args = json!({
-                "source": device.map(|path| self.source(path, mount.partition)),
+                "source": source,
                 "target": mount.target,
                 "root": root,
                 "tree": self.bench.tree(),
                 "options": mount.options,
             });
-            let reply = self
-                .host
-                .call(id.clone(), program(module), ("mount", &args), &mut ())?;
+            let reply = match module {
+                Some(module) => self
+                    .host
+                    .call(id.clone(), program(module), ("mount", &args), &mut ())?,
+                None => {
+                    let mounted = self.own.mount(&places, index, source);
+                    mounted.map_err(|message| around.failed(&id, &message))?
+                }
+            };
             let argument = match reply.as_str().filter(|path| !path.is_empty()) {
                 None => json!({}),
                 Some(path) => {
@@ -225,6 +289,18 @@ impl<'a> Served<'a> {
             self.mounts.insert(mount.name.clone(), argument);
         }
         Ok(())
+    }
+
+    fn places(&self, around: &Around<'a>) -> Places<'a> {
+        Places {
+            stage: around.stage,
+            setup: around.setup,
+            users: around.users,
+            tree: self.bench.tree(),
+            dev: self.bench.dev(),
+            mounts: self.bench.mounts(),
+            scratch: around.scratch,
+        }
     }
 
     /// The node of a device, or of its partition: the machine's own if there is one, since that is what tools look for.
@@ -249,8 +325,14 @@ impl<'a> Served<'a> {
 
     /// Stops all services, the last one first, and lets go of the tree.
     pub(crate) fn stop(mut self) -> Result<()> {
-        self.host.stop();
-        self.bench.close()
+        let failed = |message: String| Error::Unbuildable {
+            stage: self.stage.clone(),
+            message,
+        };
+        let mounts = self.own.release_mounts().map_err(failed);
+        let stopped = self.host.stop();
+        let devices = self.own.release_devices().map_err(failed);
+        self.bench.close().and(stopped).and(mounts).and(devices)
     }
 }
 

@@ -10,7 +10,8 @@ use sandbox::{Command, Idmap, Layers, Mount, Part, Plan, Source};
 use serde_json::{Map, Value, json};
 use store::NewTree;
 
-use super::Job;
+use super::{Job, chroot};
+use crate::build::needs_host;
 use crate::inputs::{self, layers_of};
 use crate::services::Served;
 use crate::{Error, Result, elf, runner};
@@ -79,6 +80,14 @@ impl Job<'_> {
             true,
             Idmap::Required,
         ));
+        if self.module.libdir.is_none() && !self.stage.devices.is_empty() {
+            let file = write("filesystems", b"")?;
+            mounts.push(bind(file, "/run/osbuild/filesystems", true, Idmap::Required));
+        }
+        mounts.extend(self.contents());
+        if self.mounts_confined() {
+            mounts.push(chroot::mount_program(scratch)?);
+        }
         let mut arguments = Map::new();
         for (index, input) in self.stage.inputs.iter().enumerate() {
             if self.services.has_input(index) {
@@ -101,8 +110,29 @@ impl Job<'_> {
             mounts,
             hostname: "localhost".into(),
             capabilities: self.capabilities()?,
+            guards: self.bounds.guards()?,
             command,
         })
+    }
+
+    /// Whether it is a foreign module without the host's root, which cannot mount what its namespaces do not own.
+    fn mounts_confined(&self) -> bool {
+        self.module.libdir.is_some() && !needs_host(self.stage, self.module)
+    }
+
+    /// What is to be in file systems that the stage makes.
+    fn contents(&self) -> Vec<Mount> {
+        if let Some(fill) = &self.fill {
+            return fill.mounts();
+        }
+        let content = |(device, tree): &(usize, NewTree)| {
+            let target = self.setup.content_of(*device, self.stage)?;
+            Some(Mount::Tree {
+                layers: layers(tree),
+                target: target.into(),
+            })
+        };
+        self.setup.content.iter().filter_map(content).collect()
     }
 
     /// What every module may do, and what this one's metadata asks for: all within the box's user namespace.
@@ -164,10 +194,15 @@ impl Job<'_> {
         if let Some(epoch) = self.stage.source_epoch {
             meta["source-epoch"] = epoch.into();
         }
+        let devices = match (&self.fill, served) {
+            (Some(fill), _) => fill.devices(),
+            (None, Some(served)) => served.devices.clone().into(),
+            (None, None) => json!({}),
+        };
         let theirs = json!({
             "tree": "/run/osbuild/tree",
             "paths": {"devices": "/dev", "inputs": "/run/osbuild/inputs", "mounts": "/run/osbuild/mounts"},
-            "devices": served.map(|served| served.devices.clone()).unwrap_or_default(),
+            "devices": devices,
             "inputs": inputs,
             "mounts": served.map(|served| served.mounts.clone()).unwrap_or_default(),
             "options": self.stage.options,
@@ -262,10 +297,14 @@ impl Job<'_> {
     }
 
     fn environment(&self) -> Vec<(OsString, OsString)> {
+        let path = match self.mounts_confined() {
+            true => chroot::PATH_WITH_MOUNT,
+            false => chroot::PATH,
+        };
         let mut env: Vec<(OsString, OsString)> = [
             ("container", "bwrap-osbuild"),
             ("LC_CTYPE", "C.UTF-8"),
-            ("PATH", "/usr/sbin:/usr/bin"),
+            ("PATH", path),
             ("PWD", "/"),
             ("PYTHONPATH", "/run/osbuild/lib"),
             ("PYTHONUNBUFFERED", "1"),
@@ -293,15 +332,20 @@ pub(super) fn layers(tree: &NewTree) -> Layers {
     }
 }
 
-/// A read-only file without a name that holds the document, at offset 0.
+/// What a module reads.
 fn stdin_document(document: &Value) -> Result<OwnedFd> {
+    memory_file(&text(document))
+}
+
+/// A read-only file without a name that holds `content`, at offset 0.
+pub(crate) fn memory_file(content: &[u8]) -> Result<OwnedFd> {
     use std::io::Write;
     use std::os::fd::AsRawFd;
     let fail = |e: std::io::Error| Error::io("write", "the arguments", e);
     let fd =
         rustix::fs::memfd_create("arguments", rustix::fs::MemfdFlags::CLOEXEC).map_err(|e| fail(e.into()))?;
     let mut file = File::from(fd);
-    file.write_all(&text(document)).map_err(fail)?;
+    file.write_all(content).map_err(fail)?;
     let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(fail)?;
     Ok(again.into())
 }
@@ -310,7 +354,7 @@ fn text(document: &Value) -> Vec<u8> {
     document.to_string().into_bytes()
 }
 
-fn set_mode(path: &Path, mode: u32) -> Result<()> {
+pub(super) fn set_mode(path: &Path, mode: u32) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
         .map_err(|e| Error::io("set the mode of", path, e))

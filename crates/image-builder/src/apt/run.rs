@@ -1,19 +1,20 @@
 //! apt with private directories.
 //!
-//! What a run needs lies in a scratch directory; the package lists are kept in a cache, one directory for each set of
-//! repositories, so that a second run only asks whether they are still current.
+//! The package lists are kept in a cache, one directory for each set of repositories, so that a second run only asks whether
+//! they are still current. What a run needs lies beside them, and goes with it; should it be killed, with the next one.
 
 use std::fmt::Write;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 
 use super::index::{Available, Target};
 use super::{Repository, release, render};
 use crate::error::{Failure, OrFail, Result};
+use crate::print;
 
 /// The settings of the machine's apt that a private one needs: how to reach the network. What would weaken the
 /// checking of signatures stays behind, and so does what would change the files that are fetched.
@@ -31,20 +32,38 @@ const LEFT_BEHIND: &[&str] = &[
 /// An apt that knows a set of repositories.
 #[derive(Debug)]
 pub struct Apt {
-    scratch: TempDir,
+    scratch: Scratch,
     lists: PathBuf,
     repositories: Vec<Repository>,
     /// Held while the lists are in use: apt gives up at once where another one has them.
     _lock: File,
 }
 
+/// A directory for what a run needs, whose name is locked: what one that was killed has left is in the way of nobody.
+#[derive(Debug)]
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(path: PathBuf) -> std::io::Result<Self> {
+        match std::fs::remove_dir_all(&path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        std::fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // the next run removes what resists
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 impl Apt {
     /// Sets up the private directories; the lists are kept below `cache`.
     pub fn new(repositories: Vec<Repository>, cache: &Path) -> Result<Self> {
-        let scratch = tempfile::Builder::new()
-            .prefix("image-builder-")
-            .tempdir()
-            .or_fail(|| "cannot make a directory for apt".to_owned())?;
         let sources = render(&repositories);
         let lists = cache
             .join("apt")
@@ -55,7 +74,7 @@ impl Apt {
         let lock = File::create(lists.with_extension("lock")).or_fail(what)?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).or_fail(what)?;
         let apt = Self {
-            scratch,
+            scratch: Scratch::new(lists.with_extension("run")).or_fail(what)?,
             lists,
             repositories,
             _lock: lock,
@@ -65,7 +84,7 @@ impl Apt {
     }
 
     fn fill_scratch(&self, sources: &str) -> std::io::Result<()> {
-        let dir = self.scratch.path();
+        let dir = &self.scratch.0;
         for name in ["etc/sources.list.d", "empty.d", "state", "cache/archives/partial"] {
             std::fs::create_dir_all(dir.join(name))?;
         }
@@ -75,7 +94,7 @@ impl Apt {
     }
 
     fn configuration(&self) -> String {
-        let dir = self.scratch.path().display();
+        let dir = self.scratch.0.display();
         let lists = self.lists.display();
         let mut text = format!(
             "Dir \"{dir}/\";\n\
@@ -128,10 +147,10 @@ impl Apt {
                 return Available::read(targets);
             }
             for other in &others {
-                eprintln!(
+                print::note(&format!(
                     "leaving out {}: it is not the distribution's own (`--all-repos` takes it)",
                     other.uri
-                );
+                ));
             }
             if self.repositories.is_empty() {
                 return Err(Failure::input(
@@ -198,7 +217,7 @@ impl Apt {
         let mut command = Command::new(program);
         command
             .args(args)
-            .env("APT_CONFIG", self.scratch.path().join("apt.conf"))
+            .env("APT_CONFIG", self.scratch.0.join("apt.conf"))
             .env("LC_ALL", "C.UTF-8")
             .env("DEBIAN_FRONTEND", "noninteractive")
             .stdin(Stdio::null());

@@ -12,6 +12,7 @@ use crate::compose;
 use crate::distro::{Distro, Machine};
 use crate::error::{Failure, Result};
 use crate::generate::{deb_stage, pinned_sources};
+use crate::print;
 
 /// Options of `org.osbuild.apt`.
 #[derive(Debug, Default, Deserialize)]
@@ -71,7 +72,7 @@ pub fn pin(stage: &Value, context: &Context, installed: &mut Installed, state: &
         return Err(Failure::input("options of org.osbuild.apt: `packages` is empty"));
     }
     let mut apt = Apt::new(repositories, &context.cache)?;
-    eprintln!("reading the package lists");
+    print::note("reading the package lists");
     let available = apt.update()?;
     let unpacked = options.unpack_only == Some(true);
     // a system that runs has the essential packages; one that is only unpacked has just what is named

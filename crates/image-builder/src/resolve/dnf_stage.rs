@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{Context, State, options};
 use crate::dnf::{Dnf, Pinned, Repository, Wanted};
 use crate::error::{Failure, Result};
+use crate::print;
 
 /// Options of `org.osbuild.dnf`, as published with the first pipelines.
 #[derive(Debug, Default, Deserialize)]
@@ -103,14 +104,14 @@ pub fn pin(stage: &Value, context: &Context, state: &mut State) -> Result<Value>
     };
     let keys = keys(&wanted)?;
     let dnf = Dnf::new(wanted, &context.cache)?;
-    eprintln!("reading the metadata of {}", list(repositories.keys()));
+    print::note(&format!("reading the metadata of {}", list(repositories.keys())));
     let (packages, newest) = dnf.solve()?;
     let bytes: u64 = packages.iter().map(|package| package.size).sum();
-    eprintln!(
+    print::note(&format!(
         "{} packages, {} MB to download",
         packages.len(),
         bytes / 1_000_000
-    );
+    ));
     state.newest = state.newest.max(newest);
     let mut items = Map::new();
     let mut references = Map::new();

@@ -361,6 +361,7 @@ mod tests {
             error: None,
             metadata: Some(json!({"x": 1})),
             seconds: 0.0,
+            size: None,
         };
         monitor.stage_finish(all[1], stage, &report);
         monitor.pipeline_finish(all[1]);

@@ -18,6 +18,8 @@ pub(crate) struct Log<'a> {
     name: String,
     manifest: &'a Manifest,
     library: &'a Library,
+    /// The pipelines that run in a virtual machine.
+    in_vm: &'a [String],
     /// Bold and its end; empty where they would not be understood.
     bold: [&'static str; 2],
     state: Mutex<State>,
@@ -33,7 +35,13 @@ struct State {
 
 impl<'a> Log<'a> {
     /// `name` is the manifest's, as it was given.
-    pub(crate) fn new(out: Out, name: &str, manifest: &'a Manifest, library: &'a Library) -> Self {
+    pub(crate) fn new(
+        out: Out,
+        name: &str,
+        manifest: &'a Manifest,
+        library: &'a Library,
+        in_vm: &'a [String],
+    ) -> Self {
         use std::io::IsTerminal;
         let colour = out.is_terminal() && std::io::stdout().is_terminal();
         Self {
@@ -41,6 +49,7 @@ impl<'a> Log<'a> {
             name: name.to_owned(),
             manifest,
             library,
+            in_vm,
             bold: if colour {
                 ["\x1b[0m\x1b[1m", "\x1b[0m"]
             } else {
@@ -68,8 +77,9 @@ impl<'a> Log<'a> {
             .source_epoch
             .map(|epoch| format!("  source-epoch: {} [{epoch}]\n", local_time(epoch)))
             .unwrap_or_default();
+        let place = if self.in_vm.contains(&pipeline.name) { " in vm" } else { "" };
         self.out.write(&format!(
-            "{bold}Pipeline {}: {}{end}\nBuild\n  root: {}\n  runner: {runner} ({file})\n{epoch}",
+            "{bold}Pipeline {}: {}{end}\nBuild\n  root: {}\n  runner: {runner} ({file}){place}\n{epoch}",
             pipeline.name,
             id(pipeline).as_deref().unwrap_or("None"),
             build.as_deref().unwrap_or("<host>"),

@@ -37,7 +37,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// There is no such monitor, or `out` (`None`) is not open.
     pub(crate) fn new(
-        options: &Options,
+        options: &'a Options,
         manifest: &'a Manifest,
         library: &'a Library,
         out: Option<Out>,
@@ -59,7 +59,10 @@ impl<'a> View<'a> {
             .unwrap_or(default)
         {
             "NullMonitor" => Ok(Self(Box::new(silent::Silent))),
-            "LogMonitor" => Ok(Self(Box::new(log::Log::new(out()?, &name, manifest, library)))),
+            "LogMonitor" => {
+                let log = log::Log::new(out()?, &name, manifest, library, &options.in_vm);
+                Ok(Self(Box::new(log)))
+            }
             "JSONSeqMonitor" => Ok(Self(Box::new(jsonseq::JsonSeq::new(out()?, &name)))),
             other => Err(format!(
                 "unknown monitor: {other} (there are NullMonitor, LogMonitor, JSONSeqMonitor)"

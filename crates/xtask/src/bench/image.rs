@@ -20,7 +20,7 @@ const BLUEPRINT: &str = "samples/debian-minimal.toml";
 pub(super) fn measure(binaries: &Binaries, scratch: &Path) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut add = |what: &str, time: Duration| {
-        println!("{what}: {:.2} s", time.as_secs_f64());
+        say!("{what}: {:.2} s", time.as_secs_f64());
         rows.push(once(what, time));
     };
 

@@ -51,11 +51,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if !left.is_empty() {
         // what is mounted there may be the machine's own
         let dir = scratch.keep();
-        println!("not removing {}, since this was left behind:", dir.display());
-        left.iter().for_each(|line| println!("  {line}"));
+        say!("not removing {}, since this was left behind:", dir.display());
+        left.iter().for_each(|line| say!("  {line}"));
     }
     for table in tables? {
-        println!();
+        say!("");
         table::print(&table);
     }
     Ok(ExitCode::SUCCESS)

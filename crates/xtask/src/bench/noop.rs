@@ -59,7 +59,7 @@ pub(super) fn measure(
         for bench in &mut benches {
             bench.round(counts)?;
         }
-        println!("round {round} of {rounds}");
+        say!("round {round} of {rounds}");
     }
     let mut benches = benches.into_iter();
     let ours = benches.next().context("there is always one builder")?;

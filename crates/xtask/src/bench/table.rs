@@ -32,7 +32,7 @@ pub(super) fn print(rows: &[Row]) {
         "", "median", "±", "min", "max", "n"
     );
     let more = "     peer         ±   ratio";
-    println!("{head}{}", if compared { more } else { "" });
+    say!("{head}{}", if compared { more } else { "" });
     for row in rows {
         let ours = &row.ours;
         let mut line = format!(
@@ -52,7 +52,7 @@ pub(super) fn print(rows: &[Row]) {
                 time(theirs.noise())
             );
         }
-        println!("{line}");
+        say!("{line}");
     }
 }
 

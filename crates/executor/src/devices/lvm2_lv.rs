@@ -1,0 +1,101 @@
+//! A logical volume (LVM 2).
+//!
+//! Its volume group is the one on the `parent`, or on the parent's partition `vg_partnum`. The volume is activated: as
+//! root, with the kernel's device mapper and the host's LVM tools.
+
+use serde_json::{Value, json};
+
+use super::real::{self, device_mapper, tool};
+use super::{DeviceModule, Held, Opened, Opening};
+
+/// This file as a device.
+pub(super) static DEVICE: DeviceModule = DeviceModule {
+    name: "org.osbuild.lvm2.lv",
+    text: include_str!("lvm2_lv.rs"),
+    schema,
+    open,
+};
+
+fn schema() -> Value {
+    json!({
+        "additionalProperties": false,
+        "required": ["volume"],
+        "properties": {
+            "volume": {"type": "string", "description": "The volume to activate."},
+            "vg_partnum": {"type": "number", "description": "The parent's partition that the volume group is on."},
+        },
+    })
+}
+
+/// An active volume.
+struct Active {
+    volume: String,
+    devices: Vec<String>,
+}
+
+impl Held for Active {
+    fn release(self: Box<Self>) -> Result<(), String> {
+        lvm("lvchange", &["--activate", "n", &self.volume], &self.devices).map(drop)
+    }
+}
+
+fn open(opening: &Opening<'_>) -> Result<Opened, String> {
+    device_mapper("a logical volume")?;
+    let parent = opening
+        .parent
+        .ok_or("it needs a `parent`, the device that its volume group is on")?;
+    let mut node = opening.dev.join(parent).display().to_string();
+    if let Some(number) = opening.options.get("vg_partnum").and_then(Value::as_f64) {
+        node.push_str(&format!("p{number}"));
+    }
+    let volume = opening
+        .options
+        .get("volume")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    // only this device counts, not what the machine has: neither its volumes nor its list of devices
+    let devices = vec!["--devices".to_owned(), node.clone()];
+    let group = lvm("pvs", &["--noheadings", "-o", "vg_name", &node], &devices)?;
+    let full = format!("{group}/{volume}");
+    lvm("lvchange", &["--activate", "y", &full], &devices)?;
+    let mut opened = Opened::default();
+    opened.held.push(Box::new(Active {
+        volume: full.clone(),
+        devices: devices.clone(),
+    }));
+    let args = [
+        "--noheadings",
+        "--separator",
+        ":",
+        "-o",
+        "lv_kernel_major,lv_kernel_minor",
+        &full,
+    ];
+    let text = lvm("lvs", &args, &devices)?;
+    let pair = text
+        .split_once(':')
+        .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    let number: (u32, u32) = pair.ok_or_else(|| format!("the volume {full} has no device: `{text}`"))?;
+    let double = |name: &str| name.replace('-', "--");
+    for name in [
+        full.clone(),
+        format!("mapper/{}-{}", double(&group), double(volume)),
+    ] {
+        real::make_node(opening.dev, &name, number)?;
+    }
+    let argument = json!({
+        "path": full, "node": {"major": number.0, "minor": number.1},
+        "lvm": {"vg_name": group, "lv_name": volume},
+    });
+    opened.argument = argument.as_object().cloned().unwrap_or_default();
+    Ok(opened)
+}
+
+fn lvm(command: &str, args: &[&str], devices: &[String]) -> Result<String, String> {
+    let all: Vec<&str> = args
+        .iter()
+        .copied()
+        .chain(devices.iter().map(String::as_str))
+        .collect();
+    tool(command, &all, None)
+}

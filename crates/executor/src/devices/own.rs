@@ -1,0 +1,121 @@
+//! The devices and mounts of a running stage that are ours.
+
+use std::path::{Path, PathBuf};
+
+use manifest::Stage;
+use sandbox::{Layers, UserNamespace};
+use serde_json::{Value, json};
+
+use super::setup::Setup;
+use super::{Held, Opening};
+use crate::mounts::{self, Mounting, Shown};
+
+/// What of ours is open and mounted. Mounts go before devices, the last one first.
+#[derive(Default)]
+pub(crate) struct Own {
+    devices: Vec<Box<dyn Held>>,
+    mounts: Vec<Box<dyn Held>>,
+    /// Where each used file system appears already.
+    shown: Vec<Option<PathBuf>>,
+}
+
+/// Where a stage's devices and mounts are made.
+pub(crate) struct Places<'a> {
+    pub(crate) stage: &'a Stage,
+    pub(crate) setup: &'a Setup,
+    pub(crate) users: &'a UserNamespace,
+    pub(crate) tree: PathBuf,
+    pub(crate) dev: PathBuf,
+    pub(crate) mounts: PathBuf,
+    /// A directory of the stage.
+    pub(crate) scratch: &'a Path,
+}
+
+impl Own {
+    /// Opens the device at `index`: what the stage is told, its path relative to `/dev`.
+    pub(crate) fn open(
+        &mut self,
+        at: &Places<'_>,
+        index: usize,
+        parent: Option<&str>,
+    ) -> Result<Value, String> {
+        let device = &at.stage.devices[index];
+        let module =
+            super::find(&device.kind).ok_or_else(|| format!("there is no device {}", device.kind))?;
+        if device.name.contains('/') || matches!(device.name.as_str(), "" | "." | "..") {
+            return Err("its name must be a plain one".into());
+        }
+        let content = at.setup.content_of(index, at.stage);
+        let opening = Opening {
+            name: &device.name,
+            options: &device.options,
+            tree: &at.tree,
+            dev: &at.dev,
+            parent,
+            real: at.setup.real.get(index).copied().unwrap_or(true),
+            content: content.as_deref(),
+        };
+        let opened = (module.open)(&opening)?;
+        self.devices.extend(opened.held);
+        Ok(Value::Object(opened.argument))
+    }
+
+    /// Makes the mount at `index`, of the node `source`: where it appears on the host, if below the root of all mounts.
+    pub(crate) fn mount(
+        &mut self,
+        at: &Places<'_>,
+        index: usize,
+        source: Option<String>,
+    ) -> Result<Value, String> {
+        let mount = &at.stage.mounts[index];
+        let module = mounts::find(&mount.kind).ok_or_else(|| format!("there is no mount {}", mount.kind))?;
+        let used = at.setup.shown.get(index).copied().flatten();
+        let mounting = Mounting {
+            source,
+            target: mount.target.as_deref().unwrap_or("/"),
+            options: &mount.options,
+            root: &at.mounts,
+            tree: &at.tree,
+            users: at.users,
+            shown: used.map(|used| self.show(at.setup, used)),
+            bench: &at.scratch.join(format!("side-{index}")),
+        };
+        let mounted = (module.mount)(&mounting)?;
+        self.mounts.extend(mounted.held);
+        if let Some(used) = used {
+            self.shown.resize(at.setup.used.len(), None);
+            self.shown[used] = self.shown[used].take().or(mounted.path.clone());
+        }
+        Ok(json!(mounted.path))
+    }
+
+    fn show(&self, setup: &Setup, used: usize) -> Shown {
+        if let Some(Some(path)) = self.shown.get(used) {
+            return Shown::Again(path.clone());
+        }
+        let used = &setup.used[used];
+        Shown::Layers(Layers {
+            lower: used.tree.lower_layers(),
+            changes: (!used.read_only).then(|| used.tree.path().to_owned()),
+        })
+    }
+
+    /// Unmounts all.
+    pub(crate) fn release_mounts(&mut self) -> Result<(), String> {
+        release(&mut self.mounts)
+    }
+
+    /// Lets go of all devices.
+    pub(crate) fn release_devices(&mut self) -> Result<(), String> {
+        release(&mut self.devices)
+    }
+}
+
+/// Gives all back, also behind one that fails; the first failure.
+fn release(held: &mut Vec<Box<dyn Held>>) -> Result<(), String> {
+    let mut result = Ok(());
+    while let Some(one) = held.pop() {
+        result = result.and(one.release());
+    }
+    result
+}

@@ -1,0 +1,40 @@
+//! What a foreign module needs to run a program of its tree under chroot(2).
+//!
+//! It mounts `/proc`, `/sys` and `/dev` into the tree first. In the user namespace of its box the kernel gives new ones
+//! to nobody: the other namespaces are not owned by it, and part of a mount from outside cannot be had alone. So a
+//! `mount` stands before the build root's in `PATH` that gives the box's own, as they are.
+
+use std::path::{Path, PathBuf};
+
+use sandbox::{Idmap, Mount, Source};
+
+use super::plan::set_mode;
+use crate::{Error, Result};
+
+/// Where modules look for programs, without and with the `mount` that stands in.
+pub(super) const PATH: &str = "/usr/sbin:/usr/bin";
+pub(super) const PATH_WITH_MOUNT: &str = "/run/osbuild/tools:/usr/sbin:/usr/bin";
+
+/// The last argument is where to mount.
+const MOUNT: &str = r#"#!/bin/sh
+for last; do :; done
+case " $* " in
+*" -t proc "* | *"bind /proc "*) set -- --rbind /proc "$last" ;;
+*" -t sysfs "*) set -- --rbind /sys "$last" ;;
+*" -t devtmpfs "* | *"bind /dev "*) set -- --rbind /dev "$last" ;;
+esac
+exec /usr/bin/mount "$@"
+"#;
+
+/// The program, written into `scratch`, at its place in the box.
+pub(super) fn mount_program(scratch: &Path) -> Result<Mount> {
+    let path: PathBuf = scratch.join("mount");
+    std::fs::write(&path, MOUNT).map_err(|e| Error::io("write", &path, e))?;
+    set_mode(&path, 0o755)?;
+    Ok(Mount::Bind {
+        source: Source::at(path),
+        target: "/run/osbuild/tools/mount".into(),
+        writable: false,
+        idmap: Idmap::Required,
+    })
+}
