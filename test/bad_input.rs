@@ -181,3 +181,36 @@ fn an_export_of_nothing() {
     assert!(run.stdout.contains("Export image not found in ['tree']"), "{run}");
     assert!(!env.store().exists());
 }
+
+#[test]
+fn a_module_whose_metadata_is_no_good() {
+    for (metadata, what) in [
+        ("{\"summary\": \"x\"}", "has no schema"),
+        (
+            "{\"summary\": \"x\",",
+            "is no JSON: EOF while parsing a value at line 1 column 16",
+        ),
+        ("[]", "is no JSON object"),
+    ] {
+        let env = TestEnv::new();
+        let module = env.stage("org.example.some", "echo");
+        let file = env.write("lib/stages/org.example.some.meta.json", metadata);
+        let manifest = json!({"version": "2", "pipelines": [
+            {"name": "tree", "stages": [{"type": "org.example.some"}]},
+        ]});
+        let run = env.build(&manifest, &["-l", "lib"]).expect(2);
+        let message = format!(
+            "error: 1 problem in <stdin>\n  .pipelines[0].stages[0].type (line 1): the metadata of the stage \
+             org.example.some, {}, {what}\n",
+            file.display()
+        );
+        assert_eq!(run.stderr, message);
+        let document = env.build(&manifest, &["-l", "lib", "--json"]).expect(2).json();
+        assert_eq!(
+            document["errors"][0]["path"],
+            json!(["pipelines", 0, "stages", 0]),
+            "as there"
+        );
+        assert!(module.exists());
+    }
+}

@@ -230,3 +230,93 @@ fn metadata_is_told_for_every_pipeline_whose_tree_is_there() {
     assert_eq!((&later["metadata"], &later["log"]), (&metadata, &json!({})));
     assert_eq!(build("empty")["success"], true);
 }
+
+#[test]
+fn what_stages_took_stands_where_no_caller_looks() {
+    if !need::root("building") {
+        return;
+    }
+    let env = TestEnv::new();
+    env.write("manifest.json", manifest());
+    let build = |further: &[&str]| {
+        let args = [
+            "--store",
+            "S",
+            "--output-directory",
+            "O",
+            "--export",
+            "archive",
+            "--json",
+            "manifest.json",
+        ];
+        env.osbuild([&args[..], further].concat()).expect(0).json()
+    };
+    let (first, second) = (build(&[]), build(&[]));
+    // the members of format 1 (`stages` among them), by which a caller tells the formats apart, are none of these
+    for document in [&first, &second] {
+        let keys: Vec<&String> = document.as_object().unwrap().keys().collect();
+        assert_eq!(
+            keys,
+            ["type", "success", "metadata", "sources", "log", "statistics", "sandbox"]
+        );
+    }
+    let ran: Vec<&Value> = ["tree", "archive"]
+        .iter()
+        .flat_map(|name| first["log"][name].as_array().unwrap())
+        .collect();
+    assert_eq!(first["statistics"].as_object().unwrap().len(), ran.len());
+    for stage in ran {
+        let id = stage["id"].as_str().unwrap();
+        let (now, later) = (&first["statistics"][id], &second["statistics"][id]);
+        assert_eq!(now["type"], stage["type"]);
+        assert_eq!((&now["cached"], &later["cached"]), (&json!(false), &json!(true)));
+        assert!(now["duration"].as_f64().unwrap() > 0.0);
+        assert_eq!(
+            (&now["duration"], &now["size"]),
+            (&later["duration"], &later["size"])
+        );
+        assert!(now["size"].as_u64().unwrap() > 0);
+    }
+    // one that fails, and format 1
+    let failing = tests::manifests::tree_of(json!([
+        {"type": "org.osbuild.mkdir", "options": {"paths": [{"path": "/a"}]}}, {"type": "org.osbuild.noop"},
+        {"type": "org.osbuild.error", "options": {}},
+    ]));
+    let failed = env.build(&failing, &["--json"]).expect(1).json();
+    let statistics: Vec<&Value> = failed["statistics"].as_object().unwrap().values().collect();
+    assert_eq!(
+        (&statistics[1]["size"], &statistics[2]["size"]),
+        (&json!(0), &Value::Null),
+        "{failed:#}"
+    );
+    let old = json!({"pipeline": {"stages": [{"name": "org.osbuild.noop", "options": {}}]}});
+    let document = env.build(&old, &["--json"]).expect(0).json();
+    assert_eq!(
+        document["statistics"].as_object().unwrap().len(),
+        1,
+        "{document:#}"
+    );
+}
+
+#[test]
+fn what_was_not_built_has_no_directory() {
+    if !need::root("building") {
+        return;
+    }
+    let env = TestEnv::new();
+    let manifest = json!({"version": "2", "pipelines": [
+        {"name": "tree", "stages": [{"type": "org.osbuild.error", "options": {"returncode": 9}}]},
+    ]});
+    let line = [
+        "--store",
+        "store",
+        "--output-directory",
+        "results",
+        "--export",
+        "tree",
+        "-",
+    ];
+    env.osbuild_on(line, manifest.to_string().as_bytes()).expect(1);
+    let entries = std::fs::read_dir(env.path("results")).unwrap();
+    assert_eq!(entries.count(), 0, "callers take a directory for a result");
+}

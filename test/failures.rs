@@ -182,6 +182,49 @@ printf 'caf\303\251 \377\376 \303( \033[31mred\033[0m\r\000end\n'; printf 'half 
     assert!(run.stderr.contains("end\n  | half"), "the end is shown");
 }
 
+/// Runs the rest of its arguments on a terminal of their own and hands on what they print there.
+const WATCHER: &str = r"
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+while True:
+    try:
+        piece = os.read(terminal, 65536)
+    except OSError:
+        break
+    if not piece:
+        break
+    os.write(1, piece)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+";
+
+#[test]
+fn on_a_terminal_the_whole_log_is_shown_or_it_is_said_what_is_not() {
+    if !need::root("a stage that fails") || !need::tools(&["python3"], "a terminal") {
+        return;
+    }
+    let env = TestEnv::new();
+    let failing = |script: &str| -> Vec<String> {
+        env.write("manifest.json", shell_stage(&env, script).to_string());
+        let mut command = env.command("python3");
+        command.args(["-c", WATCHER]).arg(env.binaries().osbuild());
+        command.args(["-l", "lib", "--store", "store", "-o", "out", "manifest.json"]);
+        let run = run(&mut command, b"", Duration::from_secs(300)).expect(1);
+        let lines = run.stdout.split("\r\n").filter(|line| line.starts_with("  | "));
+        lines.map(|line| line[4..].to_owned()).collect()
+    };
+    let numbers = |from: u32, to: u32| -> Vec<String> { (from..=to).map(|n| n.to_string()).collect() };
+    assert_eq!(failing("seq 300; exit 1"), numbers(1, 300));
+    let shown = failing("seq 100000; exit 1");
+    assert_eq!(shown[..100], numbers(1, 100));
+    assert_eq!(
+        shown[100],
+        "[... 99000 lines are left out: they are in the full log ...]"
+    );
+    assert_eq!(shown[101..], numbers(99_101, 100_000));
+}
+
 #[test]
 fn a_library_directory_that_is_not_there_is_named() {
     let env = TestEnv::new();

@@ -21,6 +21,31 @@ fn output(result: &Value) -> &str {
 }
 
 #[test]
+fn a_stage_prepares_its_tree_for_programs_of_that() {
+    if !need::root("stages that mount into their tree") {
+        return;
+    }
+    let env = TestEnv::new();
+    env.stage(
+        "org.example.chroot",
+        r#"set -e
+cd /run/osbuild/tree
+mkdir proc dev sys
+mount -t proc -o nosuid,noexec,nodev proc $PWD/proc
+mount -t devtmpfs -o mode=0755,noexec,nosuid,strictatime devtmpfs $PWD/dev || mount --bind /dev $PWD/dev
+mount -t sysfs -o nosuid,noexec,nodev sysfs $PWD/sys
+test -r proc/self/status; test -d sys/kernel; echo gone > dev/null
+test ! -e dev/kmsg
+umount --lazy $PWD/proc; umount --lazy $PWD/dev; umount --lazy $PWD/sys
+mount -o bind /proc $PWD/proc; mount -o bind /dev $PWD/dev
+umount --lazy $PWD/proc; umount --lazy $PWD/dev
+rmdir proc dev sys
+mount -t tmpfs tmpfs /tmp"#,
+    );
+    run_stage(&env, json!({"type": "org.example.chroot"}));
+}
+
+#[test]
 fn a_shell_script_is_a_stage_and_gets_the_document_of_the_field() {
     if !need::root("stages in any language") {
         return;

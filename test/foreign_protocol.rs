@@ -15,7 +15,7 @@ use tests::qemu::Console;
 use tests::{TestEnv, ends_within, need, oracle, run};
 
 /// A place with our own small modules as `lib`; `None` where the machine lacks what they need.
-fn with_modules(what: &str, tools: &[&str]) -> Option<TestEnv> {
+pub fn with_modules(what: &str, tools: &[&str]) -> Option<TestEnv> {
     let tools: Vec<&str> = [&["python3"], tools].concat();
     if !need::root(what) || !need::tools(&tools, what) {
         return None;
@@ -287,12 +287,20 @@ fn the_peers_own_modules_make_a_disk() {
     let (start, size) = (2048, 65536);
     let part = || loopback(json!({"start": start, "size": size, "lock": true}));
     let tar = env.write("tar/usr/share/greeting", "hello\n");
+    for (name, content) in [
+        ("passwd", "root:x:0:0:root:/root:/bin/sh\n"),
+        ("group", "root:x:0:\n"),
+        ("shadow", "root:*:20000::::::\n"),
+        ("gshadow", "root:*::\n"),
+    ] {
+        env.write(&format!("tar/etc/{name}"), content);
+    }
     let archive = env.path("greeting.tar");
     let made = env
         .command("tar")
         .args(["-C", "tar", "-cf"])
         .arg(&archive)
-        .arg("usr")
+        .args(["etc", "usr"])
         .status();
     assert!(made.unwrap().success() && tar.exists());
     let bytes = fs::read(&archive).unwrap();
@@ -307,6 +315,7 @@ fn the_peers_own_modules_make_a_disk() {
                 {"type": "org.osbuild.untar", "inputs": {"file": {
                     "type": "org.osbuild.files", "origin": "org.osbuild.source", "references": [checksum],
                 }}},
+                {"type": "org.osbuild.users", "options": {"users": {"ada": {"uid": 1001, "home": "/srv/ada"}}}},
             ]},
             {"name": "image", "stages": [
                 {"type": "org.osbuild.truncate", "options": {"filename": "disk.img", "size": "64M"}},
@@ -344,6 +353,8 @@ fn the_peers_own_modules_make_a_disk() {
         oracle::ext4_file(&raw, offset, "/usr/share/greeting").unwrap(),
         "hello\n"
     );
+    let accounts = oracle::ext4_file(&raw, offset, "/etc/passwd").unwrap();
+    assert!(accounts.contains("\nada:x:1001:"), "{accounts}");
 }
 
 #[test]

@@ -6,14 +6,19 @@ mod boots;
 mod cache;
 mod callers;
 mod cli;
+mod commits;
 mod confinement;
-mod conformance_cli;
+mod conformance;
+mod container_images;
 mod debian;
+mod disks;
 mod failures;
 mod foreign;
+mod foreign_limits;
 mod foreign_protocol;
 mod full_disk;
 mod gate;
+mod in_vm;
 mod install;
 mod monitors;
 mod plan;
@@ -24,6 +29,8 @@ mod samples;
 mod signals;
 mod source_failures;
 mod sources;
+mod store;
+mod surroundings;
 
 #[test]
 fn no_file_is_forgotten() {

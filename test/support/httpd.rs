@@ -12,6 +12,8 @@ use std::time::Duration;
 pub enum Reply {
     /// All of it, or the range that was asked for.
     Content(Vec<u8>),
+    /// All of it, said to be of this media type.
+    Typed(Vec<u8>, &'static str),
     /// This status, such as 404, and no content.
     Status(u16),
     /// So many bytes of the content, then the connection is closed.
@@ -146,6 +148,11 @@ fn answer(mut stream: TcpStream, shared: &Mutex<Shared>, asked: &Sender<String>)
         Reply::Cut(content, length) | Reply::CutOnce(content, length) => {
             head(&mut stream, "200 OK", content.len(), "")?;
             stream.write_all(&content[..length.min(content.len())])
+        }
+        Reply::Typed(content, kind) => {
+            let kind = format!("Content-Type: {kind}\r\n");
+            head(&mut stream, "200 OK", content.len(), &kind)?;
+            stream.write_all(&content)
         }
         Reply::Content(content) => match from.filter(|from| *from < content.len()) {
             None => {

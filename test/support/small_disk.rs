@@ -56,14 +56,27 @@ impl SmallDisk {
         })
     }
 
-    /// The file system at byte `offset` of a raw image, read-only, as root.
+    /// The ext4 file system at byte `offset` of a raw image, read-only, as root.
     ///
     /// # Errors
     /// The kernel does not take it.
     pub fn of_image(dir: &Path, image: &Path, offset: u64) -> Result<Self> {
+        Self::of_image_as(dir, image, offset, "ext4")
+    }
+
+    /// The file system of a kind that the kernel has a name for at byte `offset` of a raw image, read-only, as root.
+    ///
+    /// # Errors
+    /// The kernel does not take it.
+    pub fn of_image_as(dir: &Path, image: &Path, offset: u64, kind: &str) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
         // without its journal, which is clean: nothing is to be written
-        let options = format!("loop,ro,noload,offset={offset}");
+        let journal = match kind {
+            "ext2" | "ext3" | "ext4" => ",noload",
+            "xfs" => ",norecovery",
+            _ => "",
+        };
+        let options = format!("loop,ro{journal},offset={offset}");
         tool(Command::new("mount").args(["-o", &options]).args([image, dir]))?;
         Ok(Self {
             dir: dir.to_owned(),

@@ -1,14 +1,13 @@
-//! The command line behaves as recorded from the Python osbuild, or as `docs/compatibility.md` says.
-//!
-//! The recordings lie beside the repository; without them this says so and passes. What needs a module that is not ours
-//! is passed over, with its name, unless `PEER_OSBUILD` names a checkout of the Python osbuild that has it.
+//! The command line behaves as recorded.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{Run, TestEnv, repository, run};
+use tests::{Run, TestEnv, run};
+
+use super::recordings::{Ours, documents, essence, folder, peer};
 
 /// What we do differently on purpose, each listed in `docs/compatibility.md`: the recording, and the exit code of ours.
 const REPAIRED: [(&str, i32); 2] = [
@@ -20,31 +19,28 @@ const REPAIRED: [(&str, i32); 2] = [
 
 #[test]
 fn what_was_recorded_is_what_we_do() {
-    let recordings = repository().join("../shared/conformance");
-    let Ok(list) = std::fs::read_dir(recordings.join("cli")) else {
-        println!("skipped: no recordings in {}", recordings.display());
-        return;
-    };
-    let mut files: Vec<PathBuf> = list.map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let ours = our_modules();
-    for file in files {
-        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
-        let case: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-        let builds = recordings.join("builds");
+    let builds = folder().join("builds");
+    let ours = Ours::new();
+    let mut passed_over = 0;
+    for (name, case) in documents("cli") {
         let foreign = foreign(&case, &builds, &ours);
-        let peer = std::env::var("PEER_OSBUILD").ok().filter(|_| !foreign.is_empty());
-        match missing(&case, &builds) {
-            Some(why) => println!("{name}: skipped, {why}"),
-            None if !foreign.is_empty() && peer.is_none() => {
-                println!("{name}: skipped, it needs {}", foreign.join(", "));
+        let libdir = peer().filter(|_| !foreign.is_empty());
+        let why = missing(&case, &builds).or_else(|| {
+            let needed = !foreign.is_empty() && libdir.is_none();
+            needed.then(|| format!("it needs {}", foreign.join(", ")))
+        });
+        match why {
+            Some(why) => {
+                println!("{name}: skipped, {why}");
+                passed_over += 1;
             }
             None => {
-                replay(&name, &case, &builds, peer.as_deref());
+                replay(&name, &case, &builds, libdir.as_deref());
                 println!("{name}: as recorded");
             }
         }
     }
+    println!("{passed_over} calls were skipped");
 }
 
 /// Why a case cannot be replayed.
@@ -60,13 +56,12 @@ fn missing(case: &Value, builds: &Path) -> Option<String> {
 }
 
 /// The modules that a case builds with and that are not ours.
-fn foreign(case: &Value, builds: &Path, ours: &BTreeSet<String>) -> Vec<String> {
+fn foreign(case: &Value, builds: &Path, ours: &Ours) -> Vec<String> {
     let text = manifest_of(case).and_then(|manifest| std::fs::read(builds.join(manifest)).ok());
-    let mut needed = BTreeSet::new();
-    if let Some(text) = text.filter(|_| case["rc"] != 2) {
-        modules_of(&serde_json::from_slice(&text).unwrap(), &mut needed);
+    match text.filter(|_| case["rc"] != 2) {
+        Some(text) => ours.missing(&serde_json::from_slice(&text).unwrap()),
+        None => Vec::new(),
     }
-    needed.difference(ours).cloned().collect()
 }
 
 fn manifest_of(case: &Value) -> Option<String> {
@@ -74,49 +69,7 @@ fn manifest_of(case: &Value) -> Option<String> {
     last.ends_with(".json").then(|| last.to_owned())
 }
 
-/// The names of all modules there are.
-fn our_modules() -> BTreeSet<String> {
-    let list = TestEnv::new().osbuild(["modules", "--json"]).expect(0).json();
-    let names = list
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|entry| entry["name"].as_str().unwrap().to_owned());
-    // aliases and origins are named as modules are
-    let others = ["org.osbuild.source", "org.osbuild.pipeline", "org.osbuild.files"];
-    names.chain(others.map(str::to_owned)).collect()
-}
-
-/// All that a manifest calls by a name of ours.
-fn modules_of(value: &Value, names: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
-                let named = matches!(key.as_str(), "type" | "name" | "origin");
-                if let Some(name) = value
-                    .as_str()
-                    .filter(|text| named && text.starts_with("org.osbuild."))
-                {
-                    names.insert(name.to_owned());
-                }
-                if key == "sources" {
-                    names.extend(
-                        value
-                            .as_object()
-                            .into_iter()
-                            .flatten()
-                            .map(|(name, _)| name.clone()),
-                    );
-                }
-                modules_of(value, names);
-            }
-        }
-        Value::Array(list) => list.iter().for_each(|value| modules_of(value, names)),
-        _ => {}
-    }
-}
-
-fn replay(name: &str, case: &Value, builds: &Path, peer: Option<&str>) {
+fn replay(name: &str, case: &Value, builds: &Path, libdir: Option<&str>) {
     let env = TestEnv::new();
     if let Some(manifest) = manifest_of(case) {
         env.write(&manifest, std::fs::read(builds.join(&manifest)).unwrap());
@@ -138,7 +91,7 @@ fn replay(name: &str, case: &Value, builds: &Path, peer: Option<&str>) {
         command
             .args(["-c", "exec \"$0\" \"$@\" 3> monitor"])
             .arg(env.binaries().osbuild())
-            .args(peer.map(|dir| format!("--libdir={dir}")))
+            .args(libdir)
             .args(&args);
         let stdin = case["stdin"].as_str().unwrap_or_default();
         run(&mut command, stdin.as_bytes(), Duration::from_secs(600))
@@ -174,31 +127,6 @@ fn compare_stdout(name: &str, recorded: &str, run: &Run) {
     } else {
         assert_eq!(lines(&run.stdout), lines(recorded), "{name}: {run}");
     }
-}
-
-/// A document without what a module prints and how a mistake is worded.
-fn essence(document: &Value) -> Value {
-    match document {
-        Value::Object(map) => {
-            let members = map.iter().map(|(key, value)| {
-                let value = match key.as_str() {
-                    "output" | "message" => json!(null),
-                    "errors" => sorted(essence(value)),
-                    _ => essence(value),
-                };
-                (key.clone(), value)
-            });
-            members.collect()
-        }
-        Value::Array(list) => list.iter().map(essence).collect(),
-        other => other.clone(),
-    }
-}
-
-/// The mistakes, those of one place as one: how many there are of it is a matter of words too.
-fn sorted(list: Value) -> Value {
-    let all: BTreeSet<String> = list.as_array().unwrap().iter().map(ToString::to_string).collect();
-    json!(all)
 }
 
 /// The lines that are not a module's own, with what belongs to the machine taken out.
