@@ -18,16 +18,14 @@ mod kernel;
 mod layout;
 mod var;
 
+use archive::compress::{self, Compression};
+use archive::tar::{self, Archive};
 use module::{Args, Context, Result};
 use ostree::{Checksum, Commit, Entry, Mode, Node, Repo};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tree::Tree;
-
-use crate::tar::attributes::Selection;
-use crate::tar::compress::{self, Compression};
-use crate::tar::writer::Archive;
 
 /// Options of `org.osbuild.ostree.commit`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -63,8 +61,7 @@ module::assembler! {
         include_str!("ostree_commit/layout.rs"),
         include_str!("ostree_commit/var.rs"),
         ostree::SOURCES[0], ostree::SOURCES[1], ostree::SOURCES[2], ostree::SOURCES[3], ostree::SOURCES[4],
-        crate::tar::SOURCES[0], crate::tar::SOURCES[1], crate::tar::SOURCES[2],
-        crate::tar::SOURCES[3], crate::tar::SOURCES[4], crate::tar::SOURCES[5],
+        archive::SOURCE_DIGEST,
     ],
 }
 
@@ -179,9 +176,13 @@ fn archive(args: &Args<Options>, content: &Tree, filename: &str) -> Result<()> {
     let file = args.output()?.create_file(filename).context("`tar.filename`")?;
     let time = i64::try_from(epoch(args)).unwrap_or_default();
     compress::write(file, Compression::of_name(filename), |out| {
-        let mut archive = Archive::new(out, Selection::ALL).at(time);
+        let options = tar::Options {
+            mtime: Some(time),
+            ..tar::Options::default()
+        };
+        let mut archive = Archive::new(out, options);
         archive.append_tree(&content.subtree("repo")?, "repo")?;
-        archive.append_file(content, "compose.json")?;
+        archive.append_path(content, "compose.json")?;
         archive.finish()
     })
     .with_context(|| format!("cannot write {filename}"))

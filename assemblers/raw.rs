@@ -4,17 +4,15 @@
 //! only what was written takes space.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 
+use archive::compress::{self, Compression};
 use image::SparseFile;
 use module::{Args, Context, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::disk_image::{self, Size, UUID_PATTERN};
-
-/// Bytes of a block that xz compresses apart, so that threads share the work; part of what is written.
-const XZ_BLOCK: u64 = 24 << 20;
 
 /// Options of `org.osbuild.raw`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -54,9 +52,20 @@ enum Method {
     None,
 }
 
+impl Method {
+    fn compression(self) -> Option<Compression> {
+        match self {
+            Self::Xz => Some(Compression::Xz),
+            Self::Zstd => Some(Compression::Zstd),
+            Self::Gzip => Some(Compression::Gzip),
+            Self::None => None,
+        }
+    }
+}
+
 module::assembler! {
     file: "raw.rs", name: "org.osbuild.raw", options: Options, run: run,
-    libraries: [image::SOURCE_DIGEST, include_str!("disk_image.rs")],
+    libraries: [image::SOURCE_DIGEST, archive::SOURCE_DIGEST, include_str!("disk_image.rs")],
 }
 
 fn run(args: Args<Options>) -> Result<()> {
@@ -70,9 +79,9 @@ fn run(args: Args<Options>) -> Result<()> {
         None => Method::None,
     };
     let result = disk_image::create(output, &options.filename)?;
-    let (in_place, packed) = match method {
-        Method::None => (result, None),
-        method => (disk_image::scratch(output)?, Some((result, method))),
+    let (in_place, packed) = match method.compression() {
+        None => (result, None),
+        Some(compression) => (disk_image::scratch(output)?, Some((result, compression))),
     };
     let disk = disk_image::compose_disk(
         &args,
@@ -82,44 +91,17 @@ fn run(args: Args<Options>) -> Result<()> {
         options.size.as_ref(),
     )?;
     match packed {
-        Some((result, method)) => pack(&disk, result, method).context("cannot compress the image"),
+        Some((result, compression)) => pack(&disk, result, compression).context("cannot compress the image"),
         None => Ok(()),
     }
 }
 
 /// Writes the disk into `result`, compressed. More threads give the same bytes.
-fn pack(disk: &SparseFile, result: File, method: Method) -> Result<()> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u32;
-    let result = io::BufWriter::with_capacity(1 << 20, result);
-    match method {
-        Method::None => copy(disk, result).map(drop),
-        Method::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(result, flate2::Compression::default());
-            copy(disk, &mut encoder)?;
-            Ok(encoder.finish()?.flush()?)
-        }
-        Method::Zstd => {
-            let mut encoder = zstd::Encoder::new(result, 0)?;
-            encoder.multithread(threads)?;
-            encoder.include_checksum(true)?;
-            copy(disk, &mut encoder)?;
-            Ok(encoder.finish()?.flush()?)
-        }
-        Method::Xz => {
-            let stream = liblzma::stream::MtStreamBuilder::new()
-                .threads(threads)
-                .block_size(XZ_BLOCK)
-                .preset(6)
-                .check(liblzma::stream::Check::Crc64)
-                .encoder()?;
-            let mut encoder = liblzma::write::XzEncoder::new_stream(result, stream);
-            copy(disk, &mut encoder)?;
-            Ok(encoder.finish()?.flush()?)
-        }
-    }
+fn pack(disk: &SparseFile, result: File, compression: Compression) -> Result<()> {
+    compress::write(result, Some(compression), |out| copy(disk, out))
 }
 
-fn copy(disk: &SparseFile, mut to: impl Write) -> Result<()> {
+fn copy(disk: &SparseFile, to: &mut dyn Write) -> Result<()> {
     let mut buffer = vec![0; 1 << 20];
     let mut at = 0;
     while at < disk.size() {

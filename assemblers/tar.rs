@@ -5,20 +5,11 @@
 //! `tar --xattrs --xattrs-include='*' -xpf FILE` restores all of it. Sockets are left out. The bytes depend neither on
 //! the number of processors nor on the time.
 
-pub(crate) mod attributes;
-pub(crate) mod compress;
-pub(crate) mod gzip;
-pub(crate) mod header;
-pub(crate) mod sparse;
-pub(crate) mod writer;
-
+use archive::compress;
+use archive::tar::{self, Archive, Selection};
 use module::{Args, Context, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-use attributes::Selection;
-use compress::Compression;
-use writer::Archive;
 
 /// Options of `org.osbuild.tar`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,19 +30,35 @@ pub struct Options {
     xattrs: bool,
 }
 
-/// What decides the bytes of an archive, for the digest of a module that writes one.
-pub(crate) const SOURCES: &[&str] = &[
-    include_str!("tar/attributes.rs"),
-    include_str!("tar/compress.rs"),
-    include_str!("tar/gzip.rs"),
-    include_str!("tar/header.rs"),
-    include_str!("tar/sparse.rs"),
-    include_str!("tar/writer.rs"),
-];
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Compression {
+    Bzip2,
+    Xz,
+    Lzip,
+    Lzma,
+    Lzop,
+    Gzip,
+    Zstd,
+}
+
+impl From<Compression> for compress::Compression {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::Bzip2 => Self::Bzip2,
+            Compression::Xz => Self::Xz,
+            Compression::Lzip => Self::Lzip,
+            Compression::Lzma => Self::Lzma,
+            Compression::Lzop => Self::Lzop,
+            Compression::Gzip => Self::Gzip,
+            Compression::Zstd => Self::Zstd,
+        }
+    }
+}
 
 module::assembler! {
     file: "tar.rs", name: "org.osbuild.tar", options: Options, run: run,
-    libraries: [SOURCES[0], SOURCES[1], SOURCES[2], SOURCES[3], SOURCES[4], SOURCES[5]],
+    libraries: [archive::SOURCE_DIGEST],
 }
 
 fn run(args: Args<Options>) -> Result<()> {
@@ -60,16 +67,23 @@ fn run(args: Args<Options>) -> Result<()> {
         .output()?
         .create_file(&options.filename)
         .context("`filename`")?;
-    let selection = Selection {
-        acls: options.acls,
-        selinux: options.selinux,
-        xattrs: options.xattrs,
+    let like = tar::Options {
+        selection: Selection {
+            acls: options.acls,
+            selinux: options.selinux,
+            xattrs: options.xattrs,
+        },
+        ..tar::Options::default()
     };
-    compress::write(file, options.compression, |out| {
-        let mut archive = Archive::new(out, selection);
-        archive.append_tree(&args.tree, ".")?;
-        archive.finish()
-    })
+    compress::write(
+        file,
+        options.compression.map(compress::Compression::from),
+        |out| {
+            let mut archive = Archive::new(out, like);
+            archive.append_tree(&args.tree, ".")?;
+            archive.finish()
+        },
+    )
     .with_context(|| format!("cannot write {}", options.filename))
 }
 

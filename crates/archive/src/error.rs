@@ -21,7 +21,7 @@ pub enum Error {
 }
 
 /// The result of work on an archive.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// Says what was tried when the call failed: `.map_err(Error::at(|| "cannot …"))`.

@@ -29,7 +29,7 @@ pub fn unpack(tree: &Tree, from: impl Read) -> Result<u64> {
     let mut reader = Reader::new(from);
     let mut times = BTreeMap::new();
     let mut count = 0;
-    while let Some(entry) = reader.next()? {
+    while let Some(entry) = reader.entry()? {
         let path = inside(&entry.path)?;
         let shown = format!("/{}", path.display());
         if entry.kind == Kind::Directory {
@@ -38,7 +38,8 @@ pub fn unpack(tree: &Tree, from: impl Read) -> Result<u64> {
             // it may have taken a directory's place
             times.remove(&path);
         }
-        make(tree, &path, &entry, &mut reader).map_err(|error| error.about(&format!("cannot unpack {shown}")))?;
+        make(tree, &path, &entry, &mut reader)
+            .map_err(|error| error.about(&format!("cannot unpack {shown}")))?;
         count += 1;
     }
     // last, since what is made in a directory changes its time
@@ -179,7 +180,9 @@ fn node_or_left_out(tree: &Tree, path: &Path, entry: &Entry, kind: FileType) -> 
                 println!("left out the device node /{}", path.display());
                 return Ok(false);
             }
-            Error::unsuitable("device nodes cannot be made in a sandbox, those of /dev are left out: leave this one out of the archive")
+            Error::unsuitable(
+                "device nodes cannot be made in a sandbox, those of /dev are left out: leave this one out of the archive",
+            )
         }
         Err(error) => Err(error),
     }
@@ -194,10 +197,7 @@ fn inside(member: &[u8]) -> Result<PathBuf> {
             Component::Normal(name) => path.push(name),
             Component::CurDir | Component::RootDir => {}
             _ => {
-                return Error::unsuitable(format!(
-                    "the member `{}` leads out of the tree",
-                    member.display()
-                ));
+                return Error::unsuitable(format!("the member `{}` leads out of the tree", member.display()));
             }
         }
     }

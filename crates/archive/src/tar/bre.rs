@@ -140,7 +140,10 @@ impl Translation<'_> {
     /// `[:alpha:]` and its kind, the first bracket read.
     fn class(&mut self) -> Result<()> {
         let rest = &self.pattern[self.at..];
-        let end = rest.windows(2).position(|two| two == b":]").filter(|end| *end > 0);
+        let end = rest
+            .windows(2)
+            .position(|two| two == b":]")
+            .filter(|end| *end > 0);
         let name = end.and_then(|end| std::str::from_utf8(&rest[1..end]).ok());
         let (Some(end), Some(name)) = (end, name) else {
             return Err(malformed(self.pattern));

@@ -208,7 +208,7 @@ impl Member<'_> {
         if self.link.len() > NAME {
             return cannot("the target of this link");
         }
-        if v7 && self.device.is_some() || v7 && self.kind == Kind::Fifo {
+        if v7 && (self.device.is_some() || self.kind == Kind::Fifo) {
             return cannot("what is no file, directory or link");
         }
         if self.uid.max(self.gid) > MAX_ID {
@@ -227,9 +227,9 @@ impl Member<'_> {
         header.octal(136, 12, self.mtime as u64);
         if v7 {
             header.0[156] = match self.kind {
-                Kind::HardLink | Kind::Symlink => self.kind.flag(),
-                // a directory is told by its slash
-                _ => 0,
+                Kind::File => 0,
+                // a directory has its slash as well, but not every reader looks at it
+                other => other.flag(),
             };
             header.0[265..297].fill(0);
         } else {

@@ -10,7 +10,7 @@ mod transform;
 mod writer;
 
 pub use attributes::Selection;
-pub(crate) use header::{BLOCK, Member, pad};
+pub(crate) use header::{BLOCK, Member};
 pub use header::{Format, Kind};
 pub use reader::{Entry, Reader};
 pub use transform::Transform;

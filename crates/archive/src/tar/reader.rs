@@ -13,6 +13,9 @@ use crate::{Error, Result};
 /// The longest content of a header: attributes may have 64 KiB each, names 4 KiB.
 const LARGEST_HEADER: u64 = 8 << 20;
 
+/// Offset and length, again and again.
+type Ranges = Vec<(u64, u64)>;
+
 /// What the headers of a member say.
 #[derive(Debug)]
 pub struct Entry {
@@ -74,7 +77,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// The archive is damaged, ends too early, or has a member of an unknown type.
-    pub fn next(&mut self) -> Result<Option<Entry>> {
+    pub fn entry(&mut self) -> Result<Option<Entry>> {
         let mut before = Before::default();
         loop {
             self.skip()?;
@@ -103,17 +106,14 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The content of the member that [`Self::next`] gave: for a sparse file what fills its ranges, one after another.
+    /// The content of the member that [`Self::entry`] gave: for a sparse file what fills its ranges, one after another.
     pub fn content(&mut self) -> impl Read + '_ {
         Content(self)
     }
 
     fn member(&mut self, header: &Header, size: u64, mut before: Before) -> Result<Entry> {
         for (key, value) in &self.global {
-            before
-                .records
-                .entry(key.clone())
-                .or_insert_with(|| value.clone());
+            before.records.entry(key.clone()).or_insert_with(|| value.clone());
         }
         let records = &before.records;
         let text = |key: &str| records.get(key.as_bytes());
@@ -153,8 +153,12 @@ impl<R: Read> Reader<R> {
                 Some(id) => i64::try_from(id).ok(),
                 None => Some(header.number(at, 8)?),
             };
-            id.and_then(|id| u32::try_from(id).ok())
-                .ok_or_else(|| damaged(&format!("the {key} of {} is out of range", String::from_utf8_lossy(&path))))
+            id.and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
+                damaged(&format!(
+                    "the {key} of {} is out of range",
+                    String::from_utf8_lossy(&path)
+                ))
+            })
         };
         let mut entry = Entry {
             kind,
@@ -172,17 +176,17 @@ impl<R: Read> Reader<R> {
             path,
             link,
         };
-        if kind == Kind::File {
-            if let Some((ranges, size)) = self.ranges(header, &before)? {
-                check(&ranges, size, self.left)?;
-                (entry.ranges, entry.size) = (Some(ranges), size);
-            }
+        if kind == Kind::File
+            && let Some((ranges, size)) = self.ranges(header, &before)?
+        {
+            check(&ranges, size, self.left)?;
+            (entry.ranges, entry.size) = (Some(ranges), size);
         }
         Ok(entry)
     }
 
     /// The ranges of a sparse file and its real size.
-    fn ranges(&mut self, header: &Header, before: &Before) -> Result<Option<(Vec<(u64, u64)>, u64)>> {
+    fn ranges(&mut self, header: &Header, before: &Before) -> Result<Option<(Ranges, u64)>> {
         if header.0[156] == b'S' {
             return self.old_ranges(header).map(Some);
         }
@@ -194,7 +198,9 @@ impl<R: Read> Reader<R> {
         let numbers = if text("GNU.sparse.major").is_some_and(|major| major == b"1") {
             self.map()?
         } else if let Some(map) = text("GNU.sparse.map").filter(|map| !map.is_empty()) {
-            map.split(|byte| *byte == b',').map(decimal).collect::<Result<_>>()?
+            map.split(|byte| *byte == b',')
+                .map(decimal)
+                .collect::<Result<_>>()?
         } else {
             before.pairs.clone()
         };
@@ -207,6 +213,9 @@ impl<R: Read> Reader<R> {
         let mut block = [0; BLOCK];
         let (mut line, mut numbers, mut count) = (Vec::new(), Vec::new(), None);
         loop {
+            if self.left < BLOCK as u64 {
+                return Err(damaged("the map of a sparse file does not end"));
+            }
             self.content().read_exact(&mut block)?;
             for byte in block {
                 if byte != b'\n' {
@@ -230,7 +239,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// The ranges of GNU's old format: in the header and in blocks that follow it.
-    fn old_ranges(&mut self, header: &Header) -> Result<(Vec<(u64, u64)>, u64)> {
+    fn old_ranges(&mut self, header: &Header) -> Result<(Ranges, u64)> {
         let mut ranges = Vec::new();
         header.ranges(386, 4, &mut ranges)?;
         let size = header.size_at(483)?;

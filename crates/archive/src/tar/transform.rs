@@ -63,7 +63,7 @@ impl Transform {
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
             let (pattern, replacement, after) = if let Some(after) = rest.strip_prefix(b"flags=") {
-                (None, &b""[..], after)
+                (None, Vec::new(), after)
             } else {
                 let (delimiter, after) = rest
                     .strip_prefix(b"s")
@@ -80,7 +80,7 @@ impl Transform {
                 None => scope = flags.scope,
                 Some(pattern) => list.push(Replacement {
                     pattern: bre::compile(&pattern, flags.extended, flags.ignore_case)?,
-                    parts: parts(replacement),
+                    parts: parts(&replacement),
                     from: flags.from,
                     all: flags.all,
                     scope: flags.scope,
@@ -110,7 +110,7 @@ impl Transform {
 
 /// The text up to the delimiter, and what is behind it. In a pattern an escaped delimiter is the delimiter itself; all
 /// other escapes stay as they are.
-fn until(text: &[u8], delimiter: u8, pattern: bool) -> Option<(std::borrow::Cow<'_, [u8]>, &[u8])> {
+fn until(text: &[u8], delimiter: u8, pattern: bool) -> Option<(Vec<u8>, &[u8])> {
     let mut before = Vec::new();
     let mut at = 0;
     loop {
@@ -123,7 +123,7 @@ fn until(text: &[u8], delimiter: u8, pattern: bool) -> Option<(std::borrow::Cow<
                 before.extend_from_slice(text.get(at..at + 2)?);
                 at += 2;
             }
-            byte if byte == delimiter => return Some((before.into(), &text[at + 1..])),
+            byte if byte == delimiter => return Some((before, &text[at + 1..])),
             byte => {
                 before.push(byte);
                 at += 1;
@@ -175,10 +175,10 @@ impl Flags {
     }
 }
 
-fn parts(text: impl AsRef<[u8]>) -> Vec<Part> {
+fn parts(text: &[u8]) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut literal = Vec::new();
-    let mut bytes = text.as_ref().iter().copied();
+    let mut bytes = text.iter().copied();
     while let Some(byte) = bytes.next() {
         let part = match byte {
             b'&' => Part::Group(0),
@@ -294,7 +294,15 @@ mod tests {
 
     #[test]
     fn what_is_malformed_is_refused() {
-        for bad in ["x", "s/a", "s/a/b", "s/a/b/q", r"s/\(a/b/", r"s/\(a\)\1/b/", "s/[/x/"] {
+        for bad in [
+            "x",
+            "s/a",
+            "s/a/b",
+            "s/a/b/q",
+            r"s/\(a/b/",
+            r"s/\(a\)\1/b/",
+            "s/[/x/",
+        ] {
             assert!(Transform::parse(bad).is_err(), "{bad}");
         }
     }

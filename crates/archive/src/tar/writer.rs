@@ -270,7 +270,10 @@ impl<'a> Archive<'a> {
         // readers that know nothing of sparse files find it under another name
         let (parent, last) = name.split_at(name.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1));
         let alias = [parent, b"GNUSparseFile.0/", last].concat();
-        member.name = &alias;
+        let member = Member {
+            name: &alias,
+            ..member
+        };
         self.write(member, &shown)?;
         self.out.write_all(&block)?;
         self.copy_ranges(&file, &map.0, total, &shown)
