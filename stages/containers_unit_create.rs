@@ -3,15 +3,12 @@
 //! `config` becomes `/usr/share/containers/systemd/FILENAME`, or `/etc/containers/systemd/FILENAME`; see
 //! podman-systemd.unit(5). A list makes a line for each of its items. The directory comes with Podman.
 
-use module::{Args, Context, Result, bail, ensure};
+use module::{Args, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
 
-use crate::common::{self, InOrder, Ini, plain};
-
-/// The longest name of a file.
-const LONGEST: usize = 255;
+use crate::common::{self, InOrder};
+use crate::units::{self, Install, Unit, UnitPath, Variable};
 
 /// Options of `org.osbuild.containers.unit.create`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -25,14 +22,6 @@ pub struct Options {
     unit_path: UnitPath,
     /// The sections.
     config: InOrder<Config>,
-}
-
-#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum UnitPath {
-    #[default]
-    Usr,
-    Etc,
 }
 
 /// A container needs `Unit`, `Container` and `Install`.
@@ -54,20 +43,6 @@ struct Config {
     volume: Option<Volume>,
     network: Option<Network>,
     install: Option<Install>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "PascalCase")]
-#[allow(dead_code)]
-struct Unit {
-    description: Option<String>,
-    wants: Option<Vec<String>>,
-    after: Option<Vec<String>>,
-    before: Option<Vec<String>>,
-    requires: Option<Vec<String>>,
-    condition_path_exists: Option<Vec<String>>,
-    condition_path_is_directory: Option<Vec<String>>,
-    default_dependencies: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -107,16 +82,6 @@ struct Container {
     tmpfs: Option<String>,
 }
 
-/// An environment variable.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code)]
-struct Variable {
-    #[schemars(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*"))]
-    key: Option<String>,
-    value: Option<String>,
-}
-
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 #[allow(dead_code)]
@@ -142,73 +107,23 @@ struct Network {
     network_name: Option<bool>,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "PascalCase")]
-#[allow(dead_code)]
-struct Install {
-    wanted_by: Option<Vec<String>>,
-    required_by: Option<Vec<String>>,
-}
-
 module::stage! {
     file: "containers_unit_create.rs", name: "org.osbuild.containers.unit.create", options: Options, run: run,
-    libraries: [common::SOURCE],
+    libraries: [common::SOURCE, units::SOURCE],
 }
 
 fn run(args: Args<Options>) -> Result<()> {
     let options = &args.options;
-    check(options)?;
-    let mut ini = Ini::default();
-    for (name, settings) in options.config.iter() {
-        let section = ini.section(name);
-        for (key, value) in settings.as_object().into_iter().flatten() {
-            match value {
-                Value::Array(items) => {
-                    for item in items {
-                        section.add(key, line(item).with_context(|| format!("config: {name}: {key}"))?);
-                    }
-                }
-                value => section.set(key, line(value)?),
-            }
-        }
-    }
+    let sections = [
+        (".container", "Container"),
+        (".volume", "Volume"),
+        (".network", "Network"),
+    ];
+    units::check_name(&options.filename, &options.config, &sections)?;
     let dir = match options.unit_path {
         UnitPath::Usr => "usr/share/containers/systemd",
         UnitPath::Etc => "etc/containers/systemd",
     };
     let path = format!("{dir}/{}", options.filename);
-    Ok(args.tree.write(path, ini.text("="))?)
-}
-
-fn check(options: &Options) -> Result<()> {
-    let name = &options.filename;
-    ensure!(
-        name.len() <= LONGEST,
-        "`{name}`: a name has at most {LONGEST} bytes"
-    );
-    for (ending, section) in [
-        (".container", "Container"),
-        (".volume", "Volume"),
-        (".network", "Network"),
-    ] {
-        ensure!(
-            !name.ends_with(ending) || options.config.get(section).is_some(),
-            "`{name}` needs a section `{section}`"
-        );
-    }
-    Ok(())
-}
-
-/// A value as it stands behind the `=`; an environment variable in quotes.
-fn line(value: &Value) -> Result<String> {
-    match value {
-        Value::Object(variable) => {
-            let part = |name: &str| variable.get(name).and_then(Value::as_str);
-            match (part("key"), part("value")) {
-                (Some(key), Some(value)) => Ok(format!("\"{key}={value}\"")),
-                _ => bail!("an environment variable needs `key` and `value`"),
-            }
-        }
-        value => Ok(plain(value, ("False", "True"), " ")),
-    }
+    Ok(args.tree.write(path, units::text(&options.config)?)?)
 }

@@ -22,7 +22,7 @@ mod control;
 mod database;
 mod docs;
 mod dpkg;
-mod extract;
+pub(crate) mod extract;
 mod identity;
 mod initramfs;
 mod layout;

@@ -12,7 +12,7 @@
 //! `uefi` it does so for all the firmware there are packages for. Where `kernel_opts` is empty the words of the tree's
 //! `/etc/kernel/cmdline` are taken.
 
-mod bls;
+pub(crate) mod bls;
 mod core_image;
 mod debian;
 mod esp;
@@ -234,7 +234,7 @@ impl TimeoutStyle {
 }
 
 /// GRUB's environment block: exactly 1024 bytes, padded with `#` (grub manual, "The GRUB environment block").
-fn environment_block(variables: &[(&str, &str)]) -> Result<String> {
+pub(crate) fn environment_block(variables: &[(&str, &str)]) -> Result<String> {
     let mut text = String::from("# GRUB Environment Block\n");
     for (name, value) in variables {
         text += &format!("{name}={value}\n");

@@ -51,7 +51,8 @@ fn run(args: Args<Options>) -> Result<()> {
     populate(&Tree::open(deployment)?)
 }
 
-fn populate(root: &Tree) -> Result<()> {
+/// Makes what is missing below `var` of a root, by the root's own tmpfiles.d.
+pub(crate) fn populate(root: &Tree) -> Result<()> {
     for target in ["lib", "log"] {
         root.mkdir_all(format!("var/{target}"))?;
     }

@@ -21,7 +21,7 @@ pub struct Options {
 
 /// A repository that commits can be pulled from.
 #[derive(Debug, Deserialize, JsonSchema)]
-struct Remote {
+pub(crate) struct Remote {
     /// What it is called.
     name: String,
     /// Where it is.
@@ -46,15 +46,20 @@ module::stage! {
 
 fn run(args: Args<Options>) -> Result<()> {
     let repo = sysroot::option("repo", &sysroot::below(args.tree.path(), &args.options.repo));
-    for remote in &args.options.remotes {
+    add(&args.options.remotes, &repo)
+}
+
+/// Adds remotes to the repository that the argument `repo` names.
+pub(crate) fn add(remotes: &[Remote], repo: &str) -> Result<()> {
+    for remote in remotes {
         let mut words = vec!["remote".to_owned(), "add".into(), "--if-not-exists".into()];
         words.extend(remote.settings());
         words.extend([remote.name.clone(), remote.url.clone()]);
         words.extend(remote.branches.iter().cloned());
-        words.push(repo.clone());
+        words.push(repo.to_owned());
         sysroot::ostree(&words.iter().map(String::as_str).collect::<Vec<_>>()).run()?;
         for key in &remote.gpgkeys {
-            sysroot::ostree(&["remote", "gpg-import", "--stdin", &remote.name, &repo])
+            sysroot::ostree(&["remote", "gpg-import", "--stdin", &remote.name, repo])
                 .input(key.as_str())
                 .run()?;
         }

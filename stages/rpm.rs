@@ -223,6 +223,20 @@ fn run(args: Args<Options>) -> Result<()> {
     args.set_metadata(&metadata)
 }
 
+/// Imports the keys in `files` into the tree's database, one after another.
+pub(crate) fn import_files(tree: &Tree, epoch: Option<i64>, files: &[PathBuf]) -> Result<()> {
+    let rpm = Rpm {
+        tree: tree.path().to_owned(),
+        dbpath: query::dbpath(tree, None)?,
+        epoch,
+    };
+    for file in files {
+        let tool = rpm.tool("rpmkeys").args(["--verbose", "--import"]);
+        tool.arg(file).run().context("cannot import a key")?;
+    }
+    query::settle(&rpm, tree)
+}
+
 /// Imports a key into the tree's database.
 fn import(rpm: &Rpm, rpmkeys: &Rpmkeys, key: &[u8]) -> Result<()> {
     let file = temporary(key)?;

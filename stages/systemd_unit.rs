@@ -7,10 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::common::{self, InOrder};
-use crate::units;
-
-/// The longest file name of Linux.
-const LONGEST: usize = 255;
+use crate::units::{self, LONGEST_NAME, Variable};
 
 /// Options of `org.osbuild.systemd.unit`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -71,17 +68,6 @@ enum Environment {
     Variables(Vec<Variable>),
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code)]
-struct Variable {
-    /// Its name.
-    #[schemars(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*"))]
-    key: Option<String>,
-    /// Its value.
-    value: Option<String>,
-}
-
 module::stage! {
     file: "systemd_unit.rs", name: "org.osbuild.systemd.unit", options: Options, run: run,
     libraries: [common::SOURCE, units::SOURCE],
@@ -90,8 +76,8 @@ module::stage! {
 fn run(args: Args<Options>) -> Result<()> {
     let (unit, dropin) = (&args.options.unit, &args.options.dropin);
     ensure!(
-        unit.len() + ".d".len() <= LONGEST,
-        "{unit}: the name of a drop-in directory has at most {LONGEST} bytes"
+        unit.len() + ".d".len() <= LONGEST_NAME,
+        "{unit}: the name of a drop-in directory has at most {LONGEST_NAME} bytes"
     );
     let dir = match args.options.unit_type {
         UnitType::System => "system",

@@ -4,15 +4,12 @@
 //! the file is replaced. The section must fit the name: a `.mount` has a `Mount` section, and so on. Lists make one line
 //! for each item.
 
-use module::{Args, Result, ensure};
+use module::{Args, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::common::{self, InOrder};
-use crate::units;
-
-/// The longest file name of Linux.
-const LONGEST: usize = 255;
+use crate::units::{self, Install, Unit, UnitPath, Variable};
 
 /// Options of `org.osbuild.systemd.unit.create`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -31,20 +28,12 @@ pub struct Options {
     config: InOrder<Config>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum UnitType {
     #[default]
     System,
     Global,
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-enum UnitPath {
-    #[default]
-    Usr,
-    Etc,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -86,28 +75,6 @@ struct Config {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 #[allow(dead_code)]
-struct Unit {
-    /// What it is, for people.
-    description: Option<String>,
-    /// Units that are started with it, whatever becomes of them.
-    wants: Option<Vec<String>>,
-    /// Units that are started before it.
-    after: Option<Vec<String>>,
-    /// Units that are started after it.
-    before: Option<Vec<String>>,
-    /// Units that it cannot do without.
-    requires: Option<Vec<String>>,
-    /// Paths that must be there.
-    condition_path_exists: Option<Vec<String>>,
-    /// Directories that must be there.
-    condition_path_is_directory: Option<Vec<String>>,
-    /// Whether it has the dependencies that most units have.
-    default_dependencies: Option<bool>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "PascalCase")]
-#[allow(dead_code)]
 struct Service {
     /// When it counts as started.
     #[schemars(extend("enum" = [
@@ -132,17 +99,6 @@ struct Service {
         r"append:\/(?!\.\.)((?!\/\.\.\/).)+|truncate:\/(?!\.\.)((?!\/\.\.\/).)+|socket|fd:.+)$",
     )))]
     standard_output: Option<String>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code)]
-struct Variable {
-    /// Its name.
-    #[schemars(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*"))]
-    key: Option<String>,
-    /// Its value.
-    value: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -203,16 +159,6 @@ struct Swap {
     timeout_sec: Option<String>,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "PascalCase")]
-#[allow(dead_code)]
-struct Install {
-    /// Units that want it once it is enabled.
-    wanted_by: Option<Vec<String>>,
-    /// Units that require it once it is enabled.
-    required_by: Option<Vec<String>>,
-}
-
 module::stage! {
     file: "systemd_unit_create.rs", name: "org.osbuild.systemd.unit.create", options: Options, run: run,
     libraries: [common::SOURCE, units::SOURCE],
@@ -221,20 +167,13 @@ module::stage! {
 fn run(args: Args<Options>) -> Result<()> {
     let options = &args.options;
     let name = &options.filename;
-    ensure!(
-        name.len() <= LONGEST,
-        "{name}: a file name has at most {LONGEST} bytes"
-    );
     let sections = [
         (".service", "Service"),
         (".mount", "Mount"),
         (".socket", "Socket"),
         (".swap", "Swap"),
     ];
-    for (suffix, section) in sections {
-        let fits = !name.ends_with(suffix) || options.config.get(section).is_some();
-        ensure!(fits, "{name}: a unit of this type needs a section `{section}`");
-    }
+    units::check_name(name, &options.config, &sections)?;
     let root = match options.unit_path {
         UnitPath::Usr => "usr/lib/systemd",
         UnitPath::Etc => "etc/systemd",

@@ -3,6 +3,7 @@
 mod bls;
 mod clock;
 mod create;
+mod descriptors;
 mod distribution;
 mod env_value;
 mod in_order;
@@ -16,6 +17,7 @@ mod whole;
 pub use bls::{append_kernel_arguments, boot_entries};
 pub use clock::{civil, now};
 pub use create::{create_new, write_below};
+pub use descriptors::link_descriptors;
 pub use distribution::is_debian;
 pub use env_value::{env_value, is_plain_name};
 pub use in_order::{InOrder, plain};
@@ -32,6 +34,7 @@ pub const SOURCE: &str = concat!(
     include_str!("bls.rs"),
     include_str!("clock.rs"),
     include_str!("create.rs"),
+    include_str!("descriptors.rs"),
     include_str!("distribution.rs"),
     include_str!("env_value.rs"),
     include_str!("in_order.rs"),

@@ -1,11 +1,20 @@
 //! Identifiers in options.
 
-use module::{Context, Result, ensure};
+use module::{Args, Context, Result, ensure};
 use uuid::Uuid;
 
 /// The UUID that an option is to be.
 pub fn uuid(text: &str, option: &str) -> Result<Uuid> {
     Uuid::parse_str(text).with_context(|| format!("`{option}` is no UUID: `{text}`"))
+}
+
+/// An identity for `what`, where nobody gave one: the same stage gives the same.
+pub fn derived<O>(args: &Args<O>, what: &str) -> Uuid {
+    let stage = Uuid::new_v5(
+        &Uuid::NAMESPACE_OID,
+        args.meta.id.as_deref().unwrap_or_default().as_bytes(),
+    );
+    Uuid::new_v5(&stage, what.as_bytes())
 }
 
 /// The type of a partition in a GPT: a GUID, or one of sfdisk's short forms.

@@ -5,7 +5,7 @@ mod made;
 mod space;
 mod target;
 
-pub use guid::{label, type_guid, uuid};
+pub use guid::{derived, label, type_guid, uuid};
 pub use made::{Content, epoch};
 pub use space::{Space, Wanted, first_usable};
 pub use target::Target;

@@ -42,20 +42,33 @@ struct Stretch {
 impl Target {
     /// Opens the device `name` for writing.
     pub fn open<O>(args: &Args<O>, name: &str) -> Result<Self> {
+        Self::open_as(args, name, true)
+    }
+
+    /// Opens the device `name` for reading alone.
+    pub fn open_readable<O>(args: &Args<O>, name: &str) -> Result<Self> {
+        Self::open_as(args, name, false)
+    }
+
+    fn open_as<O>(args: &Args<O>, name: &str, writable: bool) -> Result<Self> {
         let Some(device) = args.devices.get(name) else {
             bail!("there is no device `{name}`");
         };
         if device.data.is_null() {
-            return Self::of_node(&device.path);
+            return Self::of_node(&device.path, writable);
         }
         let stretch: Stretch =
             serde_json::from_value(device.data.clone()).with_context(|| format!("the device `{name}`"))?;
-        ensure!(!stretch.read_only, "the device `{name}` is read-only");
-        Self::of_stretch(&args.tree, stretch)
+        ensure!(
+            !(writable && stretch.read_only),
+            "the device `{name}` is read-only"
+        );
+        Self::of_stretch(&args.tree, stretch, writable)
     }
 
-    fn of_stretch(tree: &Tree, stretch: Stretch) -> Result<Self> {
-        let file = tree.open_at(&stretch.file, OFlags::RDWR, 0)?;
+    fn of_stretch(tree: &Tree, stretch: Stretch, writable: bool) -> Result<Self> {
+        let access = if writable { OFlags::RDWR } else { OFlags::RDONLY };
+        let file = tree.open_at(&stretch.file, access, 0)?;
         let image = SparseFile::open(file.into())?;
         let end = stretch.start.checked_add(stretch.size);
         ensure!(
@@ -73,9 +86,9 @@ impl Target {
         })
     }
 
-    fn of_node(path: &std::path::Path) -> Result<Self> {
+    fn of_node(path: &std::path::Path, writable: bool) -> Result<Self> {
         let path = PathBuf::from("/dev").join(path);
-        let file = File::options().read(true).write(true).open(&path);
+        let file = File::options().read(true).write(writable).open(&path);
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;
         let image = SparseFile::open(file)?;
         Ok(Self {

@@ -157,7 +157,7 @@ fn grub_cfg(options: &Options, root: &Search, boot: Option<&Search>) -> String {
 }
 
 /// Copies GRUB's modules and font from the build root to `/boot/grub2`.
-fn copy_platform(tree: &Tree, platform: &str, build_root: &Tree) -> Result<()> {
+pub fn copy_platform(tree: &Tree, platform: &str, build_root: &Tree) -> Result<()> {
     let source = Path::new("usr/lib/grub").join(platform);
     let target = Path::new("boot/grub2").join(platform);
     module::ensure!(
@@ -184,7 +184,7 @@ fn copy_platform(tree: &Tree, platform: &str, build_root: &Tree) -> Result<()> {
 }
 
 /// Copies a directory; links are followed, since a FAT file system has none.
-fn copy_tree(source: &Tree, from: &Path, tree: &Tree, to: &Path) -> Result<()> {
+pub fn copy_tree(source: &Tree, from: &Path, tree: &Tree, to: &Path) -> Result<()> {
     tree.mkdir_all(to)?;
     for name in source.list(from)? {
         let (from, to) = (from.join(&name), to.join(&name));

@@ -7,7 +7,7 @@ mod treefile;
 
 pub use binds::Binds;
 pub use deployment::{Deployment, boot_path, origin};
-pub use policy::label;
+pub use policy::{has_policy, label};
 pub use treefile::Treefile;
 
 use std::path::{Path, PathBuf};

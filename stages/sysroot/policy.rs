@@ -2,45 +2,46 @@
 
 use std::path::Path;
 
-use module::{Result, Tool, Tree};
+use module::{Args, Result, Tree};
+
+use crate::labels::{FileContexts, relabel};
 
 /// Where the policy's configuration may be in a deployment.
 const PLACES: [&str; 2] = ["etc/selinux", "usr/etc/selinux"];
+
+/// Whether a deployment has a policy that is enabled.
+pub fn has_policy(tree: &Tree, deployment: &Path) -> Result<bool> {
+    Ok(specification(&tree.subtree(deployment)?)?.is_some())
+}
+
+/// The file contexts of a deployment's policy.
+fn specification(deployed: &Tree) -> Result<Option<String>> {
+    for place in PLACES {
+        let config = format!("{place}/config");
+        if deployed.is_file(&config)
+            && let Some(policy) = policy(&deployed.read_text(&config)?)
+        {
+            return Ok(Some(format!("{place}/{policy}/contexts/files/file_contexts")));
+        }
+    }
+    Ok(None)
+}
 
 /// Labels what was written outside of the deployment's own files: `/boot` of the tree, `/etc` of the deployment, `/var`
 /// of the state root.
 ///
 /// # Errors
-/// The deployment has no policy; setfiles(8) fails.
-pub fn label(tree: &Tree, deployment: &Path, stateroot: &Path) -> Result<()> {
+/// The deployment has no policy; labels cannot be set.
+pub fn label<O>(args: &Args<O>, deployment: &Path, stateroot: &Path) -> Result<()> {
+    let tree = &args.tree;
     let deployed = tree.subtree(deployment)?;
-    let mut specification = None;
-    for place in PLACES {
-        let config = format!("{place}/config");
-        if specification.is_none() && deployed.is_file(&config) {
-            let policy = policy(&deployed.read_text(&config)?);
-            specification = policy.map(|policy| format!("{place}/{policy}/contexts/files/file_contexts"));
-        }
-    }
-    let Some(specification) = specification else {
+    let Some(specification) = specification(&deployed)? else {
         module::bail!("the deployment has no SELinux policy that is enabled");
     };
-    let root = tree.path();
-    let deployment = root.join(deployment);
-    let specification = deployment.join(specification);
-    for (root, path) in [
-        (root, "boot"),
-        (deployment.as_path(), "etc"),
-        (&root.join(stateroot), "var"),
-    ] {
-        Tool::new("setfiles")
-            .args(["-F", "-r"])
-            .arg(root)
-            .arg(&specification)
-            .arg(root.join(path))
-            .run()?;
-    }
-    Ok(())
+    let contexts = FileContexts::read(&deployed, &specification)?;
+    relabel(args, tree, &contexts, "boot", &[])?;
+    relabel(args, &deployed, &contexts, "etc", &[])?;
+    relabel(args, &tree.subtree(stateroot)?, &contexts, "var", &[])
 }
 
 /// The policy that a configuration enables (selinux_config(5)).

@@ -9,12 +9,14 @@ mod enable;
 mod file;
 mod link;
 mod name;
+mod options;
 mod section;
 mod write;
 
 pub use disable::disable;
 pub use enable::{enable, mask, set_default};
 pub use name::Name;
+pub use options::{Install, LONGEST_NAME, Unit, UnitPath, Variable, check_name};
 pub use write::text;
 
 /// The text of these files, for the digests of the stages built on them.
@@ -25,6 +27,7 @@ pub const SOURCE: &str = concat!(
     include_str!("file.rs"),
     include_str!("link.rs"),
     include_str!("name.rs"),
+    include_str!("options.rs"),
     include_str!("section.rs"),
     include_str!("write.rs"),
 );
