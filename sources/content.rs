@@ -60,25 +60,17 @@ impl Content {
         let path = dir.join(checksum.to_string());
         let failed = |e: io::Error| format!("cannot open {}: {e}", path.display());
         loop {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o755)
-                .create(&dir)
+            fault::step!(DirBuilder::new().recursive(true).mode(0o755).create(&dir))
                 .map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o644)
-                .custom_flags(OFlags::NOFOLLOW.bits() as i32)
-                .open(&path);
-            let file = match file {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            options.mode(0o644).custom_flags(OFlags::NOFOLLOW.bits() as i32);
+            let file = match fault::step!(options.open(&path)) {
                 // another process has just cleaned up
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 other => other.map_err(failed)?,
             };
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            match fault::step!(flock(&file, FlockOperation::NonBlockingLockExclusive)) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => {
                     stop.pause(Duration::from_millis(100));
@@ -149,7 +141,9 @@ impl Partial {
 
     /// Appends what has come.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.file.write_all(bytes).map_err(|e| self.cannot_write(e))?;
+        fault::writer!(&self.file)
+            .write_all(bytes)
+            .map_err(|e| self.cannot_write(e))?;
         self.hasher.update(bytes);
         self.len += bytes.len() as u64;
         Ok(())
@@ -159,8 +153,7 @@ impl Partial {
     pub(crate) fn reset(&mut self) -> Result<(), String> {
         self.len = 0;
         self.hasher = self.checksum.hasher();
-        self.file
-            .set_len(0)
+        fault::step!(self.file.set_len(0))
             .and_then(|()| self.file.rewind())
             .map_err(|e| self.cannot_write(e))
     }
@@ -176,15 +169,15 @@ impl Partial {
             return Err(format!("expected {}, got {found}", self.checksum));
         }
         // else a crash could leave the name without the bytes, which would then count as cached
-        self.file.sync_data().map_err(|e| self.cannot_write(e))?;
-        std::fs::rename(&self.path, &self.target)
+        fault::step!(self.file.sync_data()).map_err(|e| self.cannot_write(e))?;
+        fault::step!(std::fs::rename(&self.path, &self.target))
             .map_err(|e| format!("cannot write {}: {e}", self.target.display()))
     }
 
     fn read_again(&mut self) -> io::Result<()> {
         let mut buffer = vec![0; 128 * 1024];
         loop {
-            match self.file.read(&mut buffer)? {
+            match fault::step!(self.file.read(&mut buffer))? {
                 0 => break,
                 n => {
                     self.hasher.update(&buffer[..n]);

@@ -4,6 +4,7 @@
 //! killed process has left is found unlocked, and removed by the next one.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -22,16 +23,15 @@ impl Draft {
     /// Makes one in `parent`, which is made as well.
     pub(crate) fn new(parent: &Path) -> Result<Self, String> {
         let failed = |e: std::io::Error| format!("cannot make a directory in {}: {e}", parent.display());
-        std::fs::create_dir_all(parent).map_err(failed)?;
+        fault::step!(std::fs::create_dir_all(parent)).map_err(failed)?;
         collect(parent);
         loop {
-            let dir = tempfile::Builder::new()
-                .prefix(PREFIX)
-                .tempdir_in(parent)
-                .map_err(failed)?;
+            let dir =
+                fault::step!(tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)).map_err(failed)?;
             // between these two somebody may have collected it
-            let Ok(lock) = File::open(dir.path()) else {
-                continue;
+            let lock = match fault::step!(File::open(dir.path())) {
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                other => other.map_err(failed)?,
             };
             if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && lies_at(&lock, dir.path()) {
                 return Ok(Self { dir, _lock: lock });

@@ -85,7 +85,7 @@ impl<'a> Bounds<'a> {
             let limit = limits.memory.unwrap_or_default();
             return Some(How::Other(format!(
                 "over the memory limit of {} (`--memory-limit`)",
-                mebibytes(limit)
+                size(limit)
             )));
         }
         let limit = limits
@@ -181,10 +181,10 @@ fn memory() -> Option<u64> {
     Some(kibibytes << 10)
 }
 
-fn mebibytes(bytes: u64) -> String {
-    match bytes >> 20 {
-        0 => format!("{bytes} bytes"),
-        whole => format!("{whole} MiB"),
+fn size(bytes: u64) -> String {
+    match bytes % (1 << 20) {
+        0 => format!("{} MiB", bytes >> 20),
+        _ => format!("{bytes} bytes"),
     }
 }
 

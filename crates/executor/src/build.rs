@@ -20,7 +20,7 @@ use crate::library::{Library, ModuleInfo};
 use crate::machine::Machine;
 use crate::report::{BoundaryReport, Failure, How, PipelineReport, Report, SourceReport, StageReport};
 use crate::stage::{Done, Job, renew};
-use crate::{Cancel, Error, Fetch, Monitor, Result, inputs, plan, saw, services};
+use crate::{Cancel, Error, Fetch, Monitor, Result, deeds, inputs, plan, saw, services};
 
 use disks::DiskRun;
 
@@ -375,7 +375,7 @@ impl Build<'_> {
         let stage = job.stage;
         let id = stage.id.to_string();
         let log = self.store.logs().join(format!("{id}.log"));
-        let log_file = File::create(&log).map_err(|e| Error::io("write", &log, e))?;
+        let log_file = fault::step!(File::create(&log)).map_err(|e| Error::io("write", &log, e))?;
         let begun = Instant::now();
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -408,6 +408,10 @@ impl Build<'_> {
             }
         };
         disks.output.push_str(&done.output);
+        if done.failure.is_none() {
+            let wrong = deeds::carry_out(&done.deeds, stage, &new, &setup, self.store)?;
+            done.failure = wrong.map(How::Other);
+        }
         if done.failure.is_none() {
             disks.keep(setup, &done.file_systems)?;
             if order.is_last && disks.sides.iter().any(Side::is_behind) {
@@ -516,7 +520,8 @@ fn carries_layers(store: &Store) -> Result<()> {
     }
 }
 
-/// The pipelines to build: those wanted, before each one its build pipeline and those whose trees it reads.
+/// The pipelines to build: those wanted, before each one its build pipeline and those whose trees it reads. As in the
+/// Python osbuild, what later stages read is built before what earlier ones do.
 pub(crate) fn needed(manifest: &Manifest, wanted: &[usize]) -> Vec<usize> {
     let mut seen = vec![false; manifest.pipelines.len()];
     let mut order = Vec::new();
@@ -531,6 +536,7 @@ pub(crate) fn needed(manifest: &Manifest, wanted: &[usize]) -> Vec<usize> {
             let inputs = pipeline
                 .stages
                 .iter()
+                .rev()
                 .flat_map(|stage| &stage.inputs)
                 .flat_map(|input| &input.pipelines);
             let needs: Vec<usize> = pipeline.build.into_iter().chain(inputs.copied()).collect();

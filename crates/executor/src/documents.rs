@@ -21,7 +21,11 @@ pub fn result_document(manifest: &Manifest, report: &Report) -> Value {
 /// What the boxes of this run were held by.
 fn sandbox(report: &Report) -> Value {
     let limits = report.boundary.limits.as_ref().map(|kept| {
-        let by = if kept.group { "control group" } else { "resource limit" };
+        let by = if kept.group {
+            "control group"
+        } else {
+            "resource limit"
+        };
         let limits = kept.limits;
         json!({"by": by, "memory": limits.memory, "processes": limits.processes, "cpus": limits.cpus})
     });
@@ -133,7 +137,11 @@ fn sources(report: &Report) -> Value {
     let mut all = Map::from_iter([("success".to_owned(), success.into())]);
     for source in &report.sources {
         let items = source.items.iter().map(|item| {
-            let mut entry = json!({"cached": item.cached, "checksum": item.name});
+            let mut entry = json!({"cached": item.cached});
+            // an error can be that of the whole source
+            if !item.name.is_empty() {
+                entry["checksum"] = item.name.clone().into();
+            }
             if !item.error.is_empty() {
                 entry["error"] = item.error.clone().into();
             }

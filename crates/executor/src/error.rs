@@ -14,6 +14,9 @@ pub enum Error {
     Sandbox(#[from] sandbox::Error),
     #[error(transparent)]
     Tree(#[from] tree::Error),
+    /// A finished tree cannot be described.
+    #[error(transparent)]
+    Sbom(#[from] sbom::Error),
     #[error("cannot {operation} {path}: {source}", path = path.display())]
     Io {
         operation: &'static str,

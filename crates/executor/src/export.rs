@@ -24,7 +24,7 @@ impl Destination {
     /// # Errors
     /// It is a file, or cannot be made.
     pub fn prepare(dir: &Path) -> Result<()> {
-        std::fs::create_dir_all(dir).map_err(|e| match e.kind() {
+        fault::step!(std::fs::create_dir_all(dir)).map_err(|e| match e.kind() {
             std::io::ErrorKind::AlreadyExists => Error::io(
                 "use as output directory",
                 dir,
@@ -47,7 +47,7 @@ impl Destination {
         let from = Tree::open(merged.path())?;
         let scratch = Scratch::hidden_in(&self.dir)?;
         let draft = scratch.path().join("tree");
-        std::fs::create_dir(&draft).map_err(|e| Error::io("make", &draft, e))?;
+        fault::step!(std::fs::create_dir(&draft)).map_err(|e| Error::io("make", &draft, e))?;
         let draft = Tree::open(draft)?;
         let options = Options {
             ownership: self.ownership,
@@ -90,7 +90,7 @@ fn place(from: &Tree, to: &Tree, root: bool) -> Result<()> {
         if directory(from, path)? && directory(to, path)? {
             place(&from.subtree(path)?, &to.subtree(path)?, true)?;
         } else {
-            rustix::fs::renameat(from.fd(), path, to.fd(), path)
+            fault::step!(rustix::fs::renameat(from.fd(), path, to.fd(), path))
                 .map_err(|e| Error::io("put the result at", to.path().join(path), e))?;
         }
     }
@@ -112,7 +112,8 @@ fn set_time(tree: &Tree, (seconds, nanoseconds): (i64, u32)) -> Result<()> {
         last_access: time,
         last_modification: time,
     };
-    rustix::fs::utimensat(tree.fd(), ".", &times, rustix::fs::AtFlags::empty())
+    let none = rustix::fs::AtFlags::empty();
+    fault::step!(rustix::fs::utimensat(tree.fd(), ".", &times, none))
         .map_err(|e| Error::io("set the time of", tree.path(), e))
 }
 

@@ -8,8 +8,10 @@
 //! happens is told to a [`Monitor`].
 
 mod bounds;
+mod bill;
 mod build;
 mod cancel;
+mod deeds;
 mod devices;
 mod documents;
 mod elf;
@@ -23,6 +25,7 @@ mod machine;
 mod monitor;
 mod mounts;
 mod output;
+mod own;
 mod plan;
 mod pump;
 mod report;
@@ -32,6 +35,7 @@ mod services;
 mod stage;
 
 pub use bounds::Boundary;
+pub use bill::{bill_of_materials, system_of};
 pub use build::Build;
 pub use cancel::Cancel;
 pub use documents::{recall, result_document};
@@ -39,12 +43,14 @@ pub use error::{Error, Result};
 pub use export::Destination;
 pub use library::{Library, ModuleInfo, SourceInfo};
 pub use machine::run_guest;
-pub use vm::guest::NAME as GUEST;
 pub use monitor::{Monitor, StageOutcome};
 pub use plan::{Plan, PlannedStage, plan};
-pub use report::{BoundaryReport, Failure, How, KeptLimits, PipelineReport, Report, SourceItem, SourceReport, StageReport};
+pub use report::{
+    BoundaryReport, Failure, How, KeptLimits, PipelineReport, Report, SourceItem, SourceReport, StageReport,
+};
 pub use sandbox::{Guard, Limits};
 pub use services::{abandon, any_runs as services_run};
+pub use vm::guest::NAME as GUEST;
 
 /// Fetches the items of a source into the store; given by the command, which links the sources.
 pub trait Fetch: Sync {

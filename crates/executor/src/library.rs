@@ -1,14 +1,14 @@
 //! The modules there are: ours, in one executable, and those of library directories.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use manifest::{ModuleKind, Schemas, Version};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::foreign::Foreign;
+use crate::own::Own;
 use crate::{Error, Result, elf, runner};
 
 /// The executable that holds our modules.
@@ -46,9 +46,8 @@ pub struct ModuleInfo {
 /// All modules.
 #[derive(Debug)]
 pub struct Library {
-    executable: PathBuf,
+    own: Own,
     dynamic: bool,
-    own: BTreeMap<(&'static str, String), Value>,
     sources: Vec<SourceInfo>,
     foreign: Vec<Foreign>,
 }
@@ -57,22 +56,36 @@ impl Library {
     /// Finds our modules and takes the library directories `libdirs` before them, first one first.
     ///
     /// # Errors
-    /// The executable with our modules is nowhere, or does not answer; a library directory is none.
+    /// The executable with our modules is nowhere; a library directory is none.
     pub fn open(libdirs: &[PathBuf], sources: Vec<SourceInfo>) -> Result<Self> {
         let executable = find_modules()?;
-        let own = describe(&executable)?;
         let foreign = libdirs
             .iter()
             .map(|dir| Foreign::open(dir))
             .collect::<Result<_>>()?;
         let dynamic = elf::is_dynamic(&executable);
         Ok(Self {
-            executable,
+            own: Own::new(executable),
             dynamic,
-            own,
             sources,
             foreign,
         })
+    }
+
+    /// Learns about these stages and assemblers at once. What is asked about later alone costs a process each time.
+    ///
+    /// # Errors
+    /// The executable with our modules does not answer.
+    pub fn prepare(&self, names: &BTreeSet<String>) -> Result<()> {
+        self.own.prepare(names)
+    }
+
+    /// The same for all modules there are.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub fn prepare_all(&self) -> Result<()> {
+        self.own.prepare_all()
     }
 
     /// The module `name`, from the first place that has it.
@@ -80,17 +93,17 @@ impl Library {
         if let Some(module) = self.foreign(kind, name) {
             return Some(module);
         }
-        let meta = self.own.get(&(kind.folder(), name.to_owned()))?;
+        let meta = self.own.get(kind, name)?;
         Some(ModuleInfo {
             name: name.to_owned(),
             kind,
-            executable: self.executable.clone(),
+            executable: self.own.executable().to_owned(),
             libdir: None,
             python_package: None,
             takes_devices: false,
             dynamic: self.dynamic,
             digest: meta["digest"].as_str().unwrap_or_default().to_owned(),
-            meta: meta.clone(),
+            meta,
         })
     }
 
@@ -173,10 +186,7 @@ impl Schemas for Library {
                 let mounts = crate::mounts::MOUNTS.iter();
                 mounts.map(|mount| mount.name.to_owned()).collect()
             }
-            _ => {
-                let own = self.own.keys().filter(|(folder, _)| *folder == kind.folder());
-                own.map(|(_, name)| name.clone()).collect()
-            }
+            ModuleKind::Stage | ModuleKind::Assembler => self.own.names(kind),
         };
         names.extend(self.foreign.iter().flat_map(|dir| dir.names(kind)));
         names.sort();
@@ -217,42 +227,4 @@ fn find_modules() -> Result<PathBuf> {
                 .into(),
         }
     })
-}
-
-/// Asks the executable what its modules are; keyed by folder and name.
-fn describe(executable: &Path) -> Result<BTreeMap<(&'static str, String), Value>> {
-    let fail = |what: String| Error::Library {
-        message: format!("{} does not describe its modules: {what}", executable.display()),
-        hint: "it must be of the same version as osbuild".into(),
-    };
-    let output = Command::new(executable)
-        .arg("--describe")
-        .output()
-        .map_err(|e| fail(e.to_string()))?;
-    let text = if output.status.success() {
-        output.stdout
-    } else {
-        return Err(fail(output.status.to_string()));
-    };
-    let list: Vec<Value> = serde_json::from_slice(&text).map_err(|e| fail(e.to_string()))?;
-    let mut all = BTreeMap::new();
-    for mut meta in list {
-        let folder = match meta["kind"].as_str() {
-            Some("assemblers") => ModuleKind::Assembler.folder(),
-            _ => ModuleKind::Stage.folder(),
-        };
-        let names: Vec<String> = [&json!([meta["name"]]), &meta["aliases"]]
-            .into_iter()
-            .filter_map(Value::as_array)
-            .flatten()
-            .filter_map(|name| name.as_str().map(str::to_owned))
-            .collect();
-        if let Some(map) = meta.as_object_mut() {
-            map.retain(|key, _| !matches!(key.as_str(), "name" | "aliases" | "kind"));
-        }
-        for name in names {
-            all.insert((folder, name), meta.clone());
-        }
-    }
-    Ok(all)
 }

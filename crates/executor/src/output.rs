@@ -79,8 +79,7 @@ impl Output {
             while !self.text.is_char_boundary(cut) {
                 cut += 1;
             }
-            self.text
-                .replace_range(..cut, CUT);
+            self.text.replace_range(..cut, CUT);
         }
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Done {
     pub(crate) error: Option<Value>,
     /// The kinds of the file systems that it made and can make again with other content, by device.
     pub(crate) file_systems: Value,
+    /// What it asks for that only the machine's root may do.
+    pub(crate) deeds: Vec<u8>,
 }
 
 impl Done {
@@ -75,6 +77,7 @@ impl Done {
             metadata: None,
             error: None,
             file_systems: Value::Null,
+            deeds: Vec::new(),
         }
     }
 }
@@ -112,6 +115,7 @@ impl Job<'_> {
                     metadata: None,
                     error: None,
                     file_systems: Value::Null,
+                    deeds: Vec::new(),
                 })
             }
             Ok((done, Err(Error::OverTime(what)))) => Ok(Done {
@@ -219,6 +223,10 @@ impl Job<'_> {
             (true, Err(error)) => Some(How::Other(error.to_string())),
         };
         let failure = self.bounds.exceeded(before, failure.is_some()).or(failure);
+        if let Some(How::Other(why)) = &failure {
+            // in documents there is no other place for it
+            tell(&output.push(format!("{why}\n").as_bytes()));
+        }
         let error = api.and_then(SandboxApi::finish).or(exception);
         let written = |name: &str| -> Option<Value> {
             let text = std::fs::read(scratch.join(name)).ok();
@@ -231,6 +239,7 @@ impl Job<'_> {
             metadata,
             error,
             file_systems: written("filesystems").unwrap_or_default(),
+            deeds: std::fs::read(scratch.join("deeds")).unwrap_or_default(),
         })
     }
 

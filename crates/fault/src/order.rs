@@ -83,7 +83,7 @@ pub(crate) fn count(place: &str, writes: bool) -> Option<How> {
 }
 
 /// Ends the process as a power cut would: nothing is put in order.
-pub(crate) fn die() {
+pub(crate) fn die() -> ! {
     let _ = kill_process(getpid(), Signal::KILL);
     // the signal takes effect on the way out of the call above
     loop {
@@ -98,10 +98,7 @@ pub(crate) fn die() {
 pub fn reached(place: &str) -> Result<(), i32> {
     match count(place, false) {
         Some(How::Errno(number)) => Err(number.raw_os_error()),
-        Some(How::Kill) => {
-            die();
-            Ok(())
-        }
+        Some(How::Kill) => die(),
         Some(How::Short) | None => Ok(()),
     }
 }

@@ -32,8 +32,7 @@ impl<W: Write> Write for Writer<W> {
             How::Short => Ok(half),
             How::Kill => {
                 self.to.flush()?;
-                die();
-                Ok(half)
+                die()
             }
         }
     }

@@ -18,7 +18,13 @@ pub fn run(build: &Build) -> Result<()> {
     let image = build.output.join(build.image.image.filename());
     print::note(&format!("building {}", image.display()));
     let program = osbuild();
-    let error = Command::new(&program)
+    let mut command = Command::new(&program);
+    for (option, path) in [("--sbom", &build.sbom), ("--provenance", &build.provenance)] {
+        if let Some(path) = path {
+            command.arg(option).arg(path);
+        }
+    }
+    let error = command
         .arg("--store")
         .arg(&build.store)
         .arg("--output")

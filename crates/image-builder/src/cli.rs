@@ -84,6 +84,14 @@ pub struct Build {
     /// Where the image goes
     #[arg(short, long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub output: PathBuf,
+    /// Write what is in the image, packages and files, as SPDX 2.3: to this file, or into this directory (`DIR/`) as
+    /// NAME.spdx.json
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub sbom: Option<PathBuf>,
+    /// Write where the image comes from, an in-toto statement to be signed: to this file, or into this directory as
+    /// NAME.intoto.json
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub provenance: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

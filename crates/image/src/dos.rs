@@ -87,6 +87,15 @@ pub fn protective(disk_sectors: u64) -> [u8; 512] {
     sector
 }
 
+/// Where the last sector of a disk lies, by cylinder, head and sector, as sgdisk(8) writes it into a protective entry.
+pub fn last_sector_of(disk_sectors: u64) -> [u8; 3] {
+    const REACHABLE: u64 = 1024 * 255 * 63;
+    match u32::try_from(disk_sectors.saturating_sub(1)) {
+        Ok(last) if disk_sectors <= REACHABLE => chs(last),
+        _ => [0xff; 3],
+    }
+}
+
 fn put_entry(sector: &mut [u8; 512], index: usize, partition: &Partition, chs: ([u8; 3], [u8; 3])) {
     let entry = &mut sector[ENTRIES_AT + index * 16..][..16];
     entry[0] = if partition.bootable { 0x80 } else { 0 };

@@ -2,6 +2,7 @@
 //!
 //! * [`gpt`], [`dos`]: partition tables as bytes, [`partitions`]: read again; [`grub_bios`]: the boot blocks of GRUB on a BIOS machine.
 //! * [`fat`], [`ext4`], [`other_fs`]: file systems filled from a tree.
+//! * [`verity`]: hash trees of dm-verity; [`lvm2`]: physical volumes and what is on them.
 //! * [`disk`]: where partitions lie, and a whole disk from a tree.
 //! * [`qcow2`], [`vmdk`], [`vhd`], [`vhdx`], [`vdi`]: a finished disk in the formats of hypervisors.
 //!
@@ -25,6 +26,7 @@ mod fat_layout;
 mod formats_tests;
 pub mod gpt;
 pub mod grub_bios;
+pub mod lvm2;
 mod mask;
 pub mod other_fs;
 mod output;
@@ -38,6 +40,7 @@ mod sparse;
 mod testing;
 mod tool;
 pub mod vdi;
+pub mod verity;
 pub mod vhd;
 pub mod vhdx;
 pub mod vmdk;

@@ -11,6 +11,7 @@
 mod form;
 mod id;
 mod locate;
+mod mentioned;
 mod meta;
 mod model;
 mod modules;
@@ -33,6 +34,7 @@ use serde_json::Value;
 
 pub use id::{DeviceId, InputId, MountId, NoId, SourceId, StageId};
 pub use locate::line_of;
+pub use mentioned::mentioned;
 pub use meta::{assemble_schema, open_schema};
 pub use model::{Device, Input, Manifest, ModuleKind, Mount, Origin, Pipeline, Source, Stage, Version};
 pub use modules::Schemas;

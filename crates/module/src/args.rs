@@ -1,17 +1,21 @@
 //! The arguments of a module: one JSON document on stdin.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tree::Tree;
+use tree::{Deed, Tree};
 
 /// Where a module leaves what it has to say about the result, as JSON.
 const METADATA: &str = "/run/osbuild/meta";
 /// Where it says which file systems it can make again, with other files in them.
 const FILE_SYSTEMS: &str = "/run/osbuild/filesystems";
+/// Where it says what only the machine's root may do: a [`Deed`] as JSON, NUL, the path in the box, NUL; and so on.
+const DEEDS: &str = "/run/osbuild/deeds";
 
 /// What a module is called with, its options of the type `O`.
 #[derive(Debug)]
@@ -133,6 +137,42 @@ impl<O> Args<O> {
             std::fs::write(FILE_SYSTEMS, text).context("cannot tell of the file system")?;
         }
         Ok(())
+    }
+
+    /// Does what only the machine's root may do to entries of `root` (the tree, or a mount): here if this process may,
+    /// else the executor does it when the stage has ended well. Entries of links are the links themselves, and no link
+    /// may be on the way.
+    ///
+    /// # Errors
+    /// Neither this process nor, for this stage, the executor does such things.
+    pub fn do_as_root(&self, root: &Tree, deeds: impl IntoIterator<Item = (PathBuf, Deed)>) -> Result<()> {
+        let mut left = Vec::new();
+        for (path, deed) in deeds {
+            match deed.apply(root, &path) {
+                Err(error) if error.is_refused() && Path::new(DEEDS).exists() => {
+                    serde_json::to_writer(&mut left, &deed)?;
+                    left.push(0);
+                    left.extend(
+                        root.path()
+                            .join(path.strip_prefix("/").unwrap_or(&path))
+                            .as_os_str()
+                            .as_bytes(),
+                    );
+                    left.push(0);
+                }
+                other => other?,
+            }
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        // in place: the file is a mount of its own
+        let mut file = std::fs::File::options()
+            .append(true)
+            .open(DEEDS)
+            .context("cannot ask for what only root may do")?;
+        file.write_all(&left)
+            .context("cannot ask for what only root may do")
     }
 
     /// Leaves metadata of the result for the caller; printed where nobody asked for it.

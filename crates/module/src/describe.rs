@@ -95,9 +95,16 @@ impl Module {
     }
 }
 
-/// The descriptions of all modules, as one JSON list.
-pub fn describe(modules: &[&Module]) -> Value {
-    modules.iter().map(|module| module.describe()).collect()
+/// The descriptions of the modules called `names`, or of all where there are none, as one JSON list.
+pub fn describe(modules: &[&Module], names: &[String]) -> Value {
+    let called = |module: &Module, name: &String| {
+        module.name == name.as_str() || module.aliases.contains(&name.as_str())
+    };
+    modules
+        .iter()
+        .filter(|module| names.is_empty() || names.iter().any(|name| called(module, name)))
+        .map(|module| module.describe())
+        .collect()
 }
 
 /// Names a stage: `stage! { file: "hostname.rs", name: "org.osbuild.hostname", options: Options, run: run }`.

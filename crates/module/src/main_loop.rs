@@ -22,7 +22,7 @@ impl std::error::Error for Exit {}
 
 /// Runs the module that the program was called as, or the one named by its first argument.
 ///
-/// `--describe` prints what all modules say of themselves; `--list` their names.
+/// `--describe [NAME]...` prints what modules say of themselves; `--list` the names of all.
 pub fn run_main(modules: &[&Module]) -> ExitCode {
     let mut args = std::env::args_os();
     let called = args.next().unwrap_or_default();
@@ -34,7 +34,10 @@ pub fn run_main(modules: &[&Module]) -> ExitCode {
     let first = args.next().map(|arg| arg.to_string_lossy().into_owned());
     let result = match (find(modules, &called), first.as_deref()) {
         (Some(module), _) => run(module),
-        (None, Some("--describe")) => print(&format!("{}\n", crate::describe(modules))),
+        (None, Some("--describe")) => {
+            let names: Vec<String> = args.map(|name| name.to_string_lossy().into_owned()).collect();
+            print(&format!("{}\n", crate::describe(modules, &names)))
+        }
         (None, Some("--list")) => modules
             .iter()
             .try_for_each(|module| print(&format!("{}\n", module.name))),
@@ -42,7 +45,7 @@ pub fn run_main(modules: &[&Module]) -> ExitCode {
             .ok_or_else(|| anyhow!("there is no module `{name}`"))
             .and_then(run),
         (None, None) => Err(anyhow!(
-            "usage: {called} MODULE < arguments.json, or {called} --describe | --list"
+            "usage: {called} MODULE < arguments.json, or {called} --describe [NAME]... | --list"
         )),
     };
     match result {

@@ -108,6 +108,16 @@ pub(crate) struct Options {
     #[arg(long = "break", value_name = "STAGE", num_args = 0..=1, default_missing_value = "*")]
     pub(crate) debug_break: Option<String>,
 
+    /// Write what is in the image, packages and files, as SPDX 2.3: to this file, or into this directory (`DIR/`) as
+    /// NAME.spdx.json
+    #[arg(long, value_name = "PATH", value_parser = path())]
+    pub(crate) sbom: Option<PathBuf>,
+
+    /// Write where the image comes from, an in-toto statement to be signed: to this file, or into this directory as
+    /// NAME.intoto.json
+    #[arg(long, value_name = "PATH", value_parser = path())]
+    pub(crate) provenance: Option<PathBuf>,
+
     /// Base address of the repository ID that a manifest names; repeatable
     #[arg(long, value_name = "ID=URL", value_parser = repository)]
     pub(crate) repo: Vec<(String, String)>,
@@ -205,7 +215,10 @@ fn memory_limit(text: &str) -> Result<u64, String> {
 }
 
 fn cpu_limit(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| (0.01..65_536.0).contains(number));
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number: &f64| (0.01..65_536.0).contains(number));
     number.ok_or_else(|| "it must be a number of CPUs, such as 1.5".to_owned())
 }
 

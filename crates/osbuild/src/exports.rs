@@ -19,6 +19,15 @@ pub(crate) struct Export {
 }
 
 impl Export {
+    /// What it is called: as its directory where that is its own, else as its pipeline.
+    pub(crate) fn name(&self, manifest: &Manifest) -> String {
+        let dir = self.dir.file_name().filter(|_| !self.own);
+        let name = dir.map(|name| name.to_string_lossy().into_owned());
+        let name = name.unwrap_or_else(|| manifest.pipelines[self.pipeline].name.clone());
+        // a pipeline may be called anything
+        name.replace('/', "-")
+    }
+
     /// The directory that is there before anything is built: a pipeline's own only comes with its tree.
     pub(crate) fn before(&self) -> &Path {
         match self.own {

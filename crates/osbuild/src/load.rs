@@ -7,7 +7,7 @@ use executor::Library;
 use manifest::{Manifest, Problem, Version, python_text, validation_document, validation_text};
 
 use crate::cli::Options;
-use crate::{fail, print};
+use crate::{fail, print, run};
 
 /// A manifest's name in sentences.
 pub(crate) fn name(options: &Options) -> String {
@@ -50,6 +50,15 @@ pub(crate) fn load(options: &Options, text: &str, library: &Library) -> Result<M
             print::error(&format!("{name}: {error}"), None)
         })
     })?;
+    library
+        .prepare(&manifest::mentioned(&value))
+        .map_err(|error| match options.json {
+            true => run::fatal(options, &error.to_string()),
+            false => {
+                fail::fatal(&error);
+                fail::FAILED
+            }
+        })?;
     let loaded = manifest::load(&value, Some(library));
     if value.is_object() && Version::of(&value).is_none() {
         // not a document, whatever was asked for: callers know this line

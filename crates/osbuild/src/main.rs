@@ -3,6 +3,7 @@
 //! Called by the name of a source (a link `org.osbuild.curl` to it), it is that source, with its arguments on stdin. As
 //! `osbuild-guest` it is the first process of a virtual machine.
 
+mod attest;
 mod checkpoints;
 mod cli;
 mod exports;
@@ -15,9 +16,11 @@ mod modules;
 mod plan;
 mod prefixes;
 mod print;
+mod provenance;
 mod run;
 mod signals;
 mod size;
+mod space;
 mod store;
 mod summary;
 mod view;

@@ -27,7 +27,16 @@ const THEIRS: [&str; 18] = [
 ];
 
 /// Ours beside them.
-const OURS: [&str; 6] = ["cpu-limit", "memory-limit", "output", "pids-limit", "repo", "unsafe-allow"];
+const OURS: [&str; 8] = [
+    "cpu-limit",
+    "memory-limit",
+    "output",
+    "pids-limit",
+    "provenance",
+    "repo",
+    "sbom",
+    "unsafe-allow",
+];
 
 /// Writes abbreviations in full. What is ambiguous or unknown stays as it is, to be refused later.
 pub(crate) fn expand(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {

@@ -6,11 +6,12 @@ use executor::{Build, Destination, Error, Library, result_document};
 use manifest::python_text;
 use store::Store;
 
+use crate::attest::{self, Built};
 use crate::cli::{Limit, Options};
 use crate::fetcher::{self, Fetcher};
 use crate::signals::Interrupt;
 use crate::view::{Out, View};
-use crate::{checkpoints, exports, fail, inspect, load, print, summary};
+use crate::{checkpoints, exports, fail, inspect, load, print, space, summary};
 
 /// Runs osbuild.
 pub(crate) fn run(options: &Options) -> ExitCode {
@@ -41,8 +42,10 @@ fn try_run(options: &Options) -> Result<(), u8> {
         return Ok(());
     }
     let exports = exports::destinations(options, &manifest, &resolved)?;
-    for export in &exports {
-        Destination::prepare(export.before()).map_err(fail)?;
+    let attestations = attest::plan(options, &manifest, &exports)?;
+    let before = exports.iter().map(|export| export.before());
+    for dir in before.chain(attestations.iter().map(|document| document.dir())) {
+        Destination::prepare(dir).map_err(fail)?;
     }
     let store = Store::open(&options.store).map_err(|e| fail(e.into()))?;
     if let Some(Limit(bytes)) = options.cache_max_size {
@@ -68,9 +71,21 @@ fn try_run(options: &Options) -> Result<(), u8> {
         debug_break: options.debug_break.as_deref(),
     };
     let wanted: Vec<usize> = exports.iter().map(|export| export.pipeline).collect();
+    if !options.json && !options.quiet {
+        space::foresee(&manifest, &wanted, &store);
+    }
     let mut report = build.run(&wanted).map_err(fail)?;
     if report.success() {
         exports::hand_out(&exports, &report, &interrupt.cancel).map_err(fail)?;
+        let built = Built {
+            manifest: &manifest,
+            text: &text,
+            library: &library,
+            report: &report,
+        };
+        for document in &attestations {
+            document.write(&built).map_err(fail)?;
+        }
     }
     view.close(&manifest, &report);
     if options.json {
@@ -90,6 +105,7 @@ fn try_run(options: &Options) -> Result<(), u8> {
         Some(failure) => {
             if !options.json {
                 fail::failure(&name, failure, View::is_for_terminal(options));
+                space::explain(failure, &manifest, &wanted, &store);
             }
             Err(fail::FAILED)
         }
@@ -112,6 +128,12 @@ fn error(options: &Options, interrupt: &Interrupt, error: &Error) -> u8 {
         fail::fatal(error);
     }
     fail::FAILED
+}
+
+/// Says which options do not go together: the exit code.
+pub(crate) fn refuse(options: &Options, message: &str) -> u8 {
+    fatal(options, message);
+    fail::INVALID
 }
 
 /// Says what ends the run before it began, as a document with `--json`: the exit code.

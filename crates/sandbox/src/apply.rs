@@ -17,6 +17,10 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
     let nosuid = libc::MS_NOSUID | libc::MS_NODEV;
     match step {
         Step::Detach => sys::mount(c"", c"/", c"", libc::MS_REC | libc::MS_PRIVATE, c""),
+        Step::OwnGroups => {
+            // SAFETY: a namespace flag.
+            check(unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_NEWCGROUP) }).map(drop)
+        }
         Step::Tmpfs { target, data } => {
             sys::mount(c"tmpfs", target, c"tmpfs", libc::MS_NOSUID, data)?;
             give(target, ids.root_id)
@@ -291,8 +295,16 @@ fn limit_processes(count: u64) -> Raw<()> {
     };
     let (nobody, none) = (0, std::ptr::null_mut::<libc::rlimit64>());
     // SAFETY: the limit lives through the call; no old one is asked for.
-    check(unsafe { libc::syscall(libc::SYS_prlimit64, nobody, libc::RLIMIT_NPROC, &raw const limit, none) })
-        .map(drop)
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            nobody,
+            libc::RLIMIT_NPROC,
+            &raw const limit,
+            none,
+        )
+    })
+    .map(drop)
 }
 
 /// `seccomp(2)`. The mitigation against speculative stores that comes with a filter guards a process against itself,

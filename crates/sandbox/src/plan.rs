@@ -190,22 +190,12 @@ impl Plan {
         }
         mounts.push(Mount::Tmpfs {
             target: "/dev".into(),
+            // in a sticky directory that all can write, `> /dev/null` fails: the node's owner is none of the box's
+            // (fs.protected_regular)
             mode: 0o755,
         });
         for name in ["full", "null", "random", "tty", "urandom", "zero"] {
             mounts.push(Mount::Device { name: name.into() });
-        }
-        let links = [
-            ("fd", "/proc/self/fd"),
-            ("stdin", "fd/0"),
-            ("stdout", "fd/1"),
-            ("stderr", "fd/2"),
-        ];
-        for (name, text) in links {
-            mounts.push(Mount::Symlink {
-                target: format!("/dev/{name}").into(),
-                text: text.into(),
-            });
         }
         mounts.push(Mount::Tmpfs {
             target: "/dev/shm".into(),
@@ -226,5 +216,20 @@ impl Plan {
         mounts.push(Mount::Proc);
         mounts.push(Mount::Sys);
         mounts
+    }
+
+    /// The links of `/dev` to what a process has open, which programs expect and the Python osbuild does not have.
+    pub fn device_links() -> Vec<Mount> {
+        let links = [
+            ("fd", "/proc/self/fd"),
+            ("stdin", "fd/0"),
+            ("stdout", "fd/1"),
+            ("stderr", "fd/2"),
+        ];
+        let link = |(name, text): (&str, &str)| Mount::Symlink {
+            target: format!("/dev/{name}").into(),
+            text: text.into(),
+        };
+        links.map(link).into()
     }
 }

@@ -111,12 +111,8 @@ pub fn start_in(
         report: report_write.as_raw_fd(),
         start: start_read.as_raw_fd(),
     };
-    let namespaces = libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_NEWNET
-        | libc::CLONE_NEWCGROUP;
+    let namespaces =
+        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWNET;
     let pid = sys::clone_process(namespaces)
         .map_err(|e| Error::setup("making the namespaces", std::io::Error::from_raw_os_error(e)))?;
     if pid == 0 {
@@ -194,8 +190,15 @@ impl Running {
                 let source = std::io::Error::from_raw_os_error(errno);
                 let operation = step.map_or_else(|| "binding its life to ours".to_owned(), Step::to_string);
                 Err(match step.and_then(Guard::of) {
-                    Some(guard) => Error::Guard { guard, operation, source },
-                    None => Error::Step { step: operation, source },
+                    Some(guard) => Error::Guard {
+                        guard,
+                        operation,
+                        source,
+                    },
+                    None => Error::Step {
+                        step: operation,
+                        source,
+                    },
                 })
             }
             Some(Report::NotExecuted(errno)) => {

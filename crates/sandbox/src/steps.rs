@@ -16,6 +16,8 @@ const WORKBENCH: &str = ".layers";
 pub enum Step {
     /// Cuts the mount table off from the host's.
     Detach,
+    /// Shows the box's control group as the root of all.
+    OwnGroups,
     Tmpfs {
         target: CString,
         data: CString,
@@ -102,6 +104,7 @@ impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Detach => write!(f, "making the mounts private"),
+            Self::OwnGroups => write!(f, "making the control group namespace"),
             Self::Tmpfs { target, .. } => write!(f, "mounting a tmpfs on {}", show(target)),
             Self::Mkdir { path, .. } => write!(f, "making the directory {}", show(path)),
             Self::Write { path, .. } => write!(f, "writing {}", show(path)),
@@ -147,7 +150,7 @@ fn show(text: &CString) -> std::borrow::Cow<'_, str> {
 /// A path with a NUL byte.
 pub fn steps(plan: &Plan) -> Result<Vec<Step>> {
     let root = c_string(&plan.scaffold)?;
-    let mut steps = vec![Step::Detach];
+    let mut steps = vec![Step::Detach, Step::OwnGroups];
     steps.extend(root_steps(&plan.scaffold, &plan.mounts)?);
     steps.push(Step::Hostname {
         name: c_string(OsStr::new(&plan.hostname))?,

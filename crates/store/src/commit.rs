@@ -98,7 +98,8 @@ impl Store {
             .as_ref()
             .filter(|base| base.chain().len() < LAYERS && !base.chain().contains(&digest));
         let taken = if base.is_some() || new.base.is_none() {
-            std::fs::rename(new.upper(), &layer).map_err(|e| Error::io("move the layer to", &layer, e))?;
+            fault::step!(std::fs::rename(new.upper(), &layer))
+                .map_err(|e| Error::io("move the layer to", &layer, e))?;
             disk_usage(upper)?
         } else {
             make_dir(&layer)?;
@@ -114,8 +115,8 @@ impl Store {
             write(&dir.join("parent"), format!("{}\n", base.digest()).as_bytes())?;
         }
         let path = dir.join("index");
-        let file = File::create(&path).map_err(|e| Error::io("write", &path, e))?;
-        let mut out = BufWriter::new(file);
+        let file = fault::step!(File::create(&path)).map_err(|e| Error::io("write", &path, e))?;
+        let mut out = BufWriter::new(fault::writer!(file));
         index
             .write_to(&mut out)
             .and_then(|()| out.flush())
@@ -160,15 +161,15 @@ impl Store {
 
 /// A directory with mode 0755, whatever the umask says.
 fn make_dir(path: &Path) -> Result<()> {
-    DirBuilder::new()
-        .mode(0o755)
-        .create(path)
+    fault::step!(DirBuilder::new().mode(0o755).create(path))
         .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)))
         .map_err(|e| Error::io("make", path, e))
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<()> {
-    std::fs::write(path, content).map_err(|e| Error::io("write", path, e))
+    fault::step!(File::create(path))
+        .and_then(|file| fault::writer!(&file).write_all(content))
+        .map_err(|e| Error::io("write", path, e))
 }
 
 /// Bytes on disk, files with several names counted once.

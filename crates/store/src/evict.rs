@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use rustix::fs::FlockOperation;
@@ -106,7 +106,7 @@ impl Store {
         }
         let away = self.scratch("evicted")?;
         let target = away.path().join("object");
-        match std::fs::rename(&place, &target) {
+        match fault::step!(std::fs::rename(&place, &target)) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("move away", place, e)),
             _ => Ok(Removal::Removed),
         }
@@ -147,14 +147,14 @@ impl Store {
     /// Removes references whose object is gone.
     fn drop_dangling(&self) {
         for link in self.links() {
-            if !link.exists() {
-                remove_reference(&link);
+            let id = link.file_name().and_then(|name| name.to_str());
+            // a builder that has the stage is about to name another object
+            if let (false, Some(id)) = (link.exists(), id)
+                && let Ok(Some(_lock)) = self.try_lock_stage(id)
+                && !link.exists()
+            {
+                let _ = self.drop_reference(id);
             }
         }
     }
-}
-
-fn remove_reference(link: &Path) {
-    let _ = std::fs::remove_file(link);
-    let _ = std::fs::remove_file(record::json_of(link));
 }

@@ -119,7 +119,7 @@ impl Store {
         let index = match read_index(dir, *digest) {
             Ok(index) => index,
             Err(Error::Damaged { reason, .. }) => return Found::Bad(reason),
-            Err(e) => return Found::Bad(e.to_string()),
+            Err(e) => return Found::Unchecked(e.to_string()),
         };
         if !dir.join("layer").is_dir() {
             return Found::Bad("its layer is missing".into());

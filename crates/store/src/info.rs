@@ -30,7 +30,7 @@ impl Info {
 
     /// `None`: not there, damaged, or of a store that we do not understand.
     pub(crate) fn read(object: &Path) -> Option<Self> {
-        let text = std::fs::read(object.join("info")).ok()?;
+        let text = fault::step!(std::fs::read(object.join("info"))).ok()?;
         let info: Self = serde_json::from_slice(&text).ok()?;
         (info.version == 1).then_some(info)
     }

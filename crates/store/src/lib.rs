@@ -62,7 +62,7 @@ pub use record::Record;
 pub use remove::Removed;
 pub use scratch::Scratch;
 pub use store::Store;
-pub use tree::index::{Change, Index, Times, TreeDigest, What};
+pub use tree::index::{Change, Entry, Index, Times, TreeDigest, What};
 pub use usage::{TreeUsage, Usage};
 
 #[cfg(test)]

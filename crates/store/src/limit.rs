@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::store::{Store, write_whole};
+use crate::store::{Store, write_durably};
 use crate::{Error, Result};
 
 /// The most that a store takes by default.
@@ -41,7 +41,7 @@ impl Store {
         info.entry("version").or_insert_with(|| 1.into());
         let size = bytes.map_or_else(|| "unlimited".into(), Value::from);
         info.insert("maximum-size".into(), size);
-        write_whole(desk, &path, Value::Object(info).to_string().as_bytes())
+        write_durably(desk, &path, Value::Object(info).to_string().as_bytes())
     }
 
     /// Sets down the default limit of a new store.
@@ -54,12 +54,14 @@ impl Store {
             .map(|fs| fs.f_bavail * fs.f_frsize)
             .map_err(|e| Error::io("ask for the free space of", &self.path, e))?;
         let limit = DEFAULT.min(free / 2);
-        write_whole(self.desk()?, &path, format!("{limit}\n").as_bytes())
+        write_durably(self.desk()?, &path, format!("{limit}\n").as_bytes())
     }
 }
 
 fn read_info(path: &Path) -> Result<Map<String, Value>> {
-    let text = match std::fs::read(path) {
+    let text = match fault::step!(std::fs::read(path)) {
+        // what a machine that went down may leave of a new file
+        Ok(text) if text.is_empty() => return Ok(Map::new()),
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Map::new()),
         Err(e) => return Err(Error::io("read", path, e)),

@@ -16,7 +16,7 @@ use crate::{Error, Result, own};
 /// Takes a lock; `None`: it is held by another, which happens with the non-blocking operations only.
 pub(crate) fn flock(file: &File, operation: FlockOperation, path: &Path) -> Result<Option<()>> {
     loop {
-        match rustix::fs::flock(file, operation) {
+        match fault::step!(rustix::fs::flock(file, operation)) {
             Ok(()) => return Ok(Some(())),
             Err(Errno::INTR) => {}
             Err(Errno::WOULDBLOCK) => return Ok(None),
@@ -49,12 +49,9 @@ impl StageLock {
             FlockOperation::NonBlockingLockExclusive
         };
         loop {
-            let file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path)
-                .map_err(|e| Error::io("open", path, e))?;
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(false);
+            let file = fault::step!(options.open(path)).map_err(|e| Error::io("open", path, e))?;
             if flock(&file, operation, path)?.is_none() {
                 return Ok(None);
             }
@@ -87,7 +84,7 @@ pub(crate) struct PeerLock {
 impl PeerLock {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         loop {
-            let open = || OpenOptions::new().read(true).open(path);
+            let open = || fault::step!(OpenOptions::new().read(true).open(path));
             let file = match open() {
                 Err(e) if e.kind() == ErrorKind::NotFound => OpenOptions::new()
                     .read(true)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use rustix::fs::{FlockOperation, Timestamps, UTIME_NOW};
+use rustix::io::Errno;
 use tree::Tree;
 use tree::index::{Index, Times, TreeDigest, What};
 
@@ -168,7 +169,7 @@ impl Store {
 
 /// The digest of the object below; an error when the file is there and is none.
 pub(crate) fn parent(object: &Path) -> std::result::Result<Option<TreeDigest>, ()> {
-    match std::fs::read_to_string(object.join("parent")) {
+    match fault::step!(std::fs::read_to_string(object.join("parent"))) {
         Ok(text) => text.trim().parse().map(Some).map_err(|_| ()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(_) => Err(()),
@@ -179,7 +180,7 @@ pub(crate) fn parent(object: &Path) -> std::result::Result<Option<TreeDigest>, (
 pub(crate) fn use_lock(object: &Path, mark: bool) -> Result<Option<File>> {
     let path = object.join("lock");
     loop {
-        let Ok(file) = File::open(&path) else {
+        let Ok(file) = fault::step!(File::open(&path)) else {
             return Ok(None);
         };
         flock(&file, FlockOperation::LockShared, &path)?;
@@ -210,9 +211,9 @@ pub(crate) fn publish(
     below: Option<&Object>,
 ) -> Result<std::result::Result<Object, std::io::Error>> {
     let path = dir.join("lock");
-    let lock = File::create(&path).map_err(|e| Error::io("write", &path, e))?;
+    let lock = fault::step!(File::create(&path)).map_err(|e| Error::io("write", &path, e))?;
     flock(&lock, FlockOperation::LockShared, &path)?;
-    if let Err(e) = std::fs::rename(dir, &place) {
+    if let Err(e) = fault::step!(std::fs::rename(dir, &place)) {
         return Ok(Err(e));
     }
     let mut chain = vec![digest];
@@ -227,9 +228,13 @@ pub(crate) fn publish(
 pub(crate) fn read_index(object: &Path, digest: TreeDigest) -> Result<Index> {
     let path = object.join("index");
     let damaged = |reason: String| Error::Damaged { digest, reason };
-    let index = File::open(&path)
+    let index = fault::step!(File::open(&path))
         .and_then(Index::read_from)
-        .map_err(|e| damaged(format!("its index: {e}")))?;
+        .map_err(|e| match e.raw_os_error().map(Errno::from_raw_os_error) {
+            None | Some(Errno::NOENT | Errno::IO) => damaged(format!("its index: {e}")),
+            // such as too many open files: that says nothing of the object
+            Some(_) => Error::io("read", &path, e),
+        })?;
     if index.digest() != digest {
         return Err(damaged("its index is of another tree".into()));
     }

@@ -89,8 +89,9 @@ impl Store {
         let text = serde_json::to_vec(&on_disk).map_err(|e| Error::io("write", &path, e))?;
         write_whole(self.desk()?, &path, &text)?;
         let draft = fresh(self.desk()?);
-        std::os::unix::fs::symlink(format!("../objects/{}", object.digest()), &draft)
-            .and_then(|()| std::fs::rename(&draft, &link))
+        let target = format!("../objects/{}", object.digest());
+        fault::step!(std::os::unix::fs::symlink(target, &draft))
+            .and_then(|()| fault::step!(std::fs::rename(&draft, &link)))
             .map_err(|e| Error::io("write", &link, e))
     }
 }
@@ -106,7 +107,7 @@ pub(crate) fn json_of(link: &Path) -> std::path::PathBuf {
 pub(crate) fn read(link: &Path) -> Option<(TreeDigest, Record)> {
     let target = std::fs::read_link(link).ok()?;
     let tree: TreeDigest = target.file_name()?.to_str()?.parse().ok()?;
-    let on_disk: OnDisk = serde_json::from_slice(&std::fs::read(json_of(link)).ok()?).ok()?;
+    let on_disk: OnDisk = serde_json::from_slice(&fault::step!(std::fs::read(json_of(link))).ok()?).ok()?;
     (on_disk.version == 1 && on_disk.tree == tree).then_some((tree, on_disk.record))
 }
 

@@ -47,17 +47,21 @@ impl Scratch {
         loop {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
             let path = dir.join(format!("{name}-{}-{number}", std::process::id()));
-            match DirBuilder::new().mode(0o755).create(&path) {
+            match fault::step!(DirBuilder::new().mode(0o755).create(&path)) {
                 Ok(()) => {}
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
                 Err(e) => return Err(Error::io("make", path, e)),
             }
-            // until it is locked another process may take it for a leftover
-            let Ok(lock) = File::open(&path) else { continue };
-            flock(&lock, FlockOperation::LockExclusive, &path)?;
-            if is_at(&lock, &path) {
-                own::add(&path);
-                return Ok(Self { path, lock });
+            match lock_new(&path) {
+                Ok(Some(lock)) => {
+                    own::add(&path);
+                    return Ok(Self { path, lock });
+                }
+                Ok(None) => {}
+                Err(e) => {
+                    let _ = std::fs::remove_dir(&path);
+                    return Err(e);
+                }
             }
         }
     }
@@ -66,6 +70,16 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Locks a directory that was just made; `None`: another process has taken it for a leftover meanwhile.
+fn lock_new(path: &Path) -> Result<Option<File>> {
+    let lock = match fault::step!(File::open(path)) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|e| Error::io("open", path, e))?,
+    };
+    flock(&lock, FlockOperation::LockExclusive, path)?;
+    Ok(is_at(&lock, path).then_some(lock))
 }
 
 impl Drop for Scratch {

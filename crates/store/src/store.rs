@@ -86,7 +86,7 @@ impl Store {
         if dir.metadata().is_ok_and(|there| !there.is_dir()) {
             return Err(Error::NotADirectory(dir.to_owned()));
         }
-        std::fs::create_dir_all(dir).map_err(|e| match e.kind() {
+        fault::step!(std::fs::create_dir_all(dir)).map_err(|e| match e.kind() {
             ErrorKind::AlreadyExists | ErrorKind::NotADirectory => Error::NotADirectory(dir.to_owned()),
             _ => unwritable(e),
         })?;
@@ -100,7 +100,7 @@ impl Store {
             ("tmp", 0o700),
             ("logs", 0o755),
         ] {
-            match DirBuilder::new().mode(mode).create(path.join(name)) {
+            match fault::step!(DirBuilder::new().mode(mode).create(path.join(name))) {
                 Ok(()) => {}
                 Err(e) if e.kind() == ErrorKind::AlreadyExists && path.join(name).is_dir() => {}
                 Err(e) => return Err(unwritable(e)),
@@ -115,7 +115,7 @@ impl Store {
         let desk = Scratch::new(&tmp, "desk").map_err(unwritable_too)?;
         let tag = path.join("CACHEDIR.TAG");
         if !tag.exists() {
-            write_whole(desk.path(), &tag, CACHEDIR_TAG.as_bytes())?;
+            write_durably(desk.path(), &tag, CACHEDIR_TAG.as_bytes())?;
         }
         let store = Self::new(path, Some(desk), Some(peer));
         store.set_down_limit()?;
@@ -205,9 +205,27 @@ pub(crate) fn fresh(desk: &Path) -> PathBuf {
 
 /// Writes a file so that `path` has all of it or what it had before.
 pub(crate) fn write_whole(desk: &Path, path: &Path, content: &[u8]) -> Result<()> {
+    write_then(desk, path, content, |_| Ok(()))
+}
+
+/// [`write_whole`] for what is not made again: it is on disk before it gets its name, so that no empty file is found there
+/// after the machine went down.
+pub(crate) fn write_durably(desk: &Path, path: &Path, content: &[u8]) -> Result<()> {
+    write_then(desk, path, content, |file| fault::step!(file.sync_data()))
+}
+
+fn write_then(
+    desk: &Path,
+    path: &Path,
+    content: &[u8],
+    then: impl FnOnce(&File) -> std::io::Result<()>,
+) -> Result<()> {
     let draft = fresh(desk);
-    File::create_new(&draft)
-        .and_then(|mut file| file.write_all(content))
-        .and_then(|()| std::fs::rename(&draft, path))
+    fault::step!(File::create_new(&draft))
+        .and_then(|file| {
+            fault::writer!(&file).write_all(content)?;
+            then(&file)
+        })
+        .and_then(|()| fault::step!(std::fs::rename(&draft, path)))
         .map_err(|e| Error::io("write", path, e))
 }

@@ -23,7 +23,7 @@ impl Store {
         let _ = std::thread::Builder::new().name("sync".into()).spawn(move || {
             let marked = marked(&objects);
             let Ok(dir) = File::open(&objects) else { return };
-            if rustix::fs::syncfs(&dir).is_ok() {
+            if fault::step!(rustix::fs::syncfs(&dir)).is_ok() {
                 for (name, info) in marked {
                     // while this is held the desk is there
                     let open = open.lock().unwrap_or_else(PoisonError::into_inner);

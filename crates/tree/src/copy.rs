@@ -113,7 +113,7 @@ impl Visitor for Copier<'_> {
         let inherited = self.open.last().is_some_and(|d| d.inherits);
         let dir = self.chain.top(path)?;
         if entry.stat.kind == Kind::Directory {
-            let made = match fs::mkdirat(dir, entry.name, Mode::RWXU) {
+            let made = match fault::step!(fs::mkdirat(dir, entry.name, Mode::RWXU)) {
                 Ok(()) => true,
                 Err(Errno::EXIST) => false,
                 Err(e) => return Err(Error::errno("make the directory", path, e)),
@@ -208,7 +208,7 @@ pub(crate) fn make(entry: &Entry<'_>, dir: BorrowedFd<'_>) -> Result<()> {
     match entry.stat.kind {
         Kind::File => {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let to: File = fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)
+            let to: File = fault::step!(fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR))
                 .map_err(|e| Error::errno("create", path, e))?
                 .into();
             copy_file(&entry.open()?.into(), &to).map_err(|e| {
@@ -221,7 +221,9 @@ pub(crate) fn make(entry: &Entry<'_>, dir: BorrowedFd<'_>) -> Result<()> {
             })
         }
         Kind::Symlink => {
-            fs::symlinkat(&entry.read_link()?, dir, name).map_err(|e| Error::errno("make the link", path, e))
+            let target = entry.read_link()?;
+            fault::step!(fs::symlinkat(&target, dir, name))
+                .map_err(|e| Error::errno("make the link", path, e))
         }
         Kind::CharDevice => node(FileType::CharacterDevice),
         Kind::BlockDevice => node(FileType::BlockDevice),
@@ -272,8 +274,14 @@ pub(crate) fn apply(
     let mut mode = stat.mode;
     if options.ownership {
         let (uid, gid) = (Uid::from_raw(stat.uid), Gid::from_raw(stat.gid));
-        fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| Error::errno("chown", path, e))?;
+        fault::step!(fs::chownat(
+            dir,
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::SYMLINK_NOFOLLOW
+        ))
+        .map_err(|e| Error::errno("chown", path, e))?;
     } else if stat.kind == Kind::File
         && (stat.uid, stat.gid)
             != (
@@ -303,7 +311,7 @@ pub(crate) fn apply(
         last_access: time,
         last_modification: time,
     };
-    fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+    fault::step!(fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW))
         .map_err(|e| Error::errno("set the time of", path, e))
 }
 

@@ -56,7 +56,14 @@ fn copy_in_kernel(from: &File, to: &File, start: u64, end: u64) -> rustix::io::R
     let (mut source, mut target) = (start, start);
     while source < end {
         let wanted = usize::try_from(end - source).unwrap_or(usize::MAX).min(1 << 30);
-        match fs::copy_file_range(from, Some(&mut source), to, Some(&mut target), wanted) {
+        let copied = fault::step!(fs::copy_file_range(
+            from,
+            Some(&mut source),
+            to,
+            Some(&mut target),
+            wanted
+        ));
+        match copied {
             Ok(0) => break,
             Ok(_) | Err(Errno::INTR) => {}
             // other file systems, or a kernel or file system without the call

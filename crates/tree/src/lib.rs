@@ -3,6 +3,7 @@
 //! * [`Tree`]: open, read and change files of a tree without ever leaving it, whatever links lie in it.
 //! * [`walk`]: every entry of a tree in one fixed order.
 //! * [`copy`]: a tree into another directory with owners, modes, times, attributes, hard links and holes.
+//! * [`Deed`]: what only the machine's root may do to an entry.
 //! * [`remove_tree`]: a directory with all that strangers put into it, gone.
 //! * [`index`]: the list of a tree's entries, what an overlay layer changes in it, and its digest.
 
@@ -10,6 +11,7 @@ mod chain;
 pub mod copy;
 mod copy_entry;
 mod copy_file;
+mod deed;
 mod error;
 pub mod index;
 mod remove;
@@ -18,6 +20,7 @@ pub mod walk;
 mod xattr;
 
 pub use copy_entry::copy_entry;
+pub use deed::Deed;
 pub use error::{Error, Result};
 pub use remove::remove_tree;
 pub use rooted::{Kind, Stat, Tree};

@@ -17,6 +17,7 @@ use crate::{Error, Result};
 /// first.
 pub fn remove_tree(dir: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
     let mut path = PathBuf::from(name);
+    fault::step!(Ok(())).map_err(|e: Errno| Error::errno("remove", &path, e))?;
     if !is_dir(dir, name, &path)? {
         return unlink(dir, name, &path, AtFlags::empty());
     }

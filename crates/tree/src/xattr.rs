@@ -84,6 +84,11 @@ pub(crate) fn set(dir: BorrowedFd<'_>, name: &OsStr, key: &[u8], value: &[u8], s
         .map_err(|e| failed("set the attribute", &key, shown, e))
 }
 
+/// Sets one attribute of the entry itself; why the kernel refuses it is the caller's to say.
+pub(crate) fn put(dir: BorrowedFd<'_>, name: &OsStr, key: &CStr, value: &[u8]) -> rustix::io::Result<()> {
+    fs::lsetxattr(path_of(dir, name), key, value, XattrFlags::empty())
+}
+
 /// Removes one attribute of the entry itself; one that is not there is fine.
 pub(crate) fn remove(dir: BorrowedFd<'_>, name: &OsStr, key: &CStr, shown: &Path) -> Result<()> {
     match fs::lremovexattr(path_of(dir, name), key) {

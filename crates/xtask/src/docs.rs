@@ -60,18 +60,20 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
 /// All documents: their places in the repository and their texts.
 fn documents(modules: &[modules::Module]) -> Result<Vec<(PathBuf, String)>> {
-    let mut all = vec![("docs/modules.md".into(), page::text(modules))];
-    for (version, number) in [(Version::One, 1), (Version::Two, 2)] {
-        let schema = editor::schema(version, structure(number)?, modules);
-        let name = format!("docs/schemas/manifest-v{number}.json");
-        all.push((name.into(), format!("{schema:#}\n")));
-    }
-    Ok(all)
+    let one = editor::schema(Version::One, structure("format1")?, modules);
+    let one = editor::or_oldest(one, structure("oldest")?);
+    let two = editor::schema(Version::Two, structure("format2")?, modules);
+    let json = |schema: &Value| format!("{schema:#}\n");
+    Ok(vec![
+        ("docs/modules.md".into(), page::text(modules)),
+        ("docs/schemas/manifest-v1.json".into(), json(&one)),
+        ("docs/schemas/manifest-v2.json".into(), json(&two)),
+    ])
 }
 
-/// The schema that the crate `manifest` checks the structure of a format by.
-fn structure(number: u32) -> Result<Value> {
-    let path = repository().join(format!("crates/manifest/src/schemas/format{number}.json"));
+/// A schema that the crate `manifest` checks the structure of manifests by.
+fn structure(name: &str) -> Result<Value> {
+    let path = repository().join(format!("crates/manifest/src/schemas/{name}.json"));
     let name = path.display();
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
     serde_json::from_str(&text).with_context(|| format!("{name} is not JSON"))

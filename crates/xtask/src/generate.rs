@@ -20,13 +20,18 @@ pub(crate) struct Options {
 const FOLDERS: [(&str, &str); 2] = [("stages", "module::stage!"), ("assemblers", "module::assembler!")];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    bring_up_to_date(repository(), options.check)
+}
+
+/// Rewrites the lists below `dir`, or with `check` says whether they are right.
+pub(crate) fn bring_up_to_date(dir: &Path, check: bool) -> Result<ExitCode> {
     let mut good = true;
     for (folder, _) in FOLDERS {
-        let (path, now, right) = list(repository(), folder)?;
+        let (path, now, right) = list(dir, folder)?;
         let name = path.display();
         if now == right {
             say!("{name} is up to date");
-        } else if options.check {
+        } else if check {
             say!("{name} is not up to date: run `cargo xtask gen`");
             good = false;
         } else {

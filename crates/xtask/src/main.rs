@@ -1,4 +1,5 @@
-//! What is done to the project rather than by it: `cargo xtask demo | test | install | gen | bench`.
+//! What is done to the project rather than by it: `cargo xtask demo | test | torture | install | gen | docs | new-stage |
+//! bench`.
 
 #[macro_use]
 mod say;
@@ -6,13 +7,16 @@ mod say;
 mod apt;
 mod bench;
 mod demo;
+mod docs;
 mod executables;
 mod generate;
 mod install;
+mod new_stage;
 mod packages;
 mod privilege;
 mod progress;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -30,8 +34,11 @@ struct Cli {
 enum Task {
     Demo(demo::Options),
     Test(test::Options),
+    Torture(torture::Options),
     Install(install::Options),
     Gen(generate::Options),
+    Docs(docs::Options),
+    NewStage(new_stage::Options),
     Bench(bench::Options),
 }
 
@@ -39,8 +46,11 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
+        Task::Torture(options) => torture::run(&options),
         Task::Install(options) => install::run(&options),
         Task::Gen(options) => generate::run(&options),
+        Task::Docs(options) => docs::run(&options),
+        Task::NewStage(options) => new_stage::run(&options),
         Task::Bench(options) => bench::run(&options),
     };
     result.unwrap_or_else(|error| {

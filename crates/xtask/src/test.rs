@@ -19,12 +19,15 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let mut steps = Steps::new(3);
+    let mut steps = Steps::new(4);
     steps.next("packages");
     apt::install(&packages::test())?;
 
     steps.next("the executables under test");
     let binaries = Binaries::build(Profile::Dev, None)?;
+
+    steps.next("an osbuild with failpoints");
+    let failpoints = binaries.with_failpoints()?;
 
     steps.next("tests");
     let (variable, directory) = binaries.variable();
@@ -32,7 +35,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     command
         .args(["test", "--workspace"])
         .current_dir(repository())
-        .env(variable, directory);
+        .env(variable, directory)
+        .env("OSBUILD_TEST_FAILPOINTS", failpoints);
     // one failure must not hide the others
     let has = |option: &str| options.args.iter().any(|arg| arg == option);
     if !has("--no-fail-fast") && !has("--no-run") {

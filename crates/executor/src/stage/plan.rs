@@ -14,7 +14,7 @@ use super::{Job, chroot};
 use crate::build::needs_host;
 use crate::inputs::{self, layers_of};
 use crate::services::Served;
-use crate::{Error, Result, elf, runner};
+use crate::{Error, Result, deeds, elf, runner};
 
 /// Of the build root's `/etc`, all that a module sees.
 const ETC: [&str; 5] = [
@@ -50,6 +50,7 @@ impl Job<'_> {
             idmap,
         };
         let mut mounts = Plan::skeleton();
+        mounts.extend(self.more_of_dev());
         mounts.extend(self.build_root());
         let cmdline = write("cmdline", b"root=/dev/osbuild\n")?;
         mounts.push(bind(cmdline, "/proc/cmdline", false, Idmap::Required));
@@ -83,6 +84,10 @@ impl Job<'_> {
         if self.module.libdir.is_none() && !self.stage.devices.is_empty() {
             let file = write("filesystems", b"")?;
             mounts.push(bind(file, "/run/osbuild/filesystems", true, Idmap::Required));
+        }
+        if deeds::may_ask(self.module) {
+            let file = write("deeds", b"")?;
+            mounts.push(bind(file, "/run/osbuild/deeds", true, Idmap::Required));
         }
         mounts.extend(self.contents());
         if self.mounts_confined() {
@@ -118,6 +123,16 @@ impl Job<'_> {
     /// Whether it is a foreign module without the host's root, which cannot mount what its namespaces do not own.
     fn mounts_confined(&self) -> bool {
         self.module.libdir.is_some() && !needs_host(self.stage, self.module)
+    }
+
+    /// What is in `/dev` beside the skeleton. For a foreign module that is what the Python osbuild has there: no links,
+    /// since some modules make them themselves, but `fuse` where the host has it.
+    fn more_of_dev(&self) -> Vec<Mount> {
+        match self.module.libdir {
+            Some(_) if Path::new("/dev/fuse").exists() => vec![Mount::Device { name: "fuse".into() }],
+            Some(_) => Vec::new(),
+            None => Plan::device_links(),
+        }
     }
 
     /// What is to be in file systems that the stage makes.

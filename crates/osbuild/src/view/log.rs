@@ -77,7 +77,11 @@ impl<'a> Log<'a> {
             .source_epoch
             .map(|epoch| format!("  source-epoch: {} [{epoch}]\n", local_time(epoch)))
             .unwrap_or_default();
-        let place = if self.in_vm.contains(&pipeline.name) { " in vm" } else { "" };
+        let place = if self.in_vm.contains(&pipeline.name) {
+            " in vm"
+        } else {
+            ""
+        };
         self.out.write(&format!(
             "{bold}Pipeline {}: {}{end}\nBuild\n  root: {}\n  runner: {runner} ({file}){place}\n{epoch}",
             pipeline.name,

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::{self, AtFlags, Timespec, Timestamps};
 
@@ -92,6 +93,16 @@ pub(super) struct Reading<'r> {
     pub content: bool,
 }
 
+/// A larger file is a hole that nobody can read to its end: it would keep the walk for hours.
+const LARGEST: u64 = 1 << 40;
+
+fn too_large(path: &Path, size: u64) -> Error {
+    Error::Unsuitable {
+        path: path.to_owned(),
+        reason: format!("a file of {size} bytes is too large: {LARGEST} are allowed"),
+    }
+}
+
 pub(super) fn plain(tree: &Tree, times: Times) -> Result<Index> {
     let scanned = scan(
         tree,
@@ -113,6 +124,9 @@ pub(super) fn scan(tree: &Tree, reading: Reading<'_>) -> Result<Vec<Scanned>> {
         let mut scanned = read(found, &reading)?;
         if scanned.mark != Mark::Whiteout {
             if found.stat.kind == Kind::File && reading.content {
+                if found.stat.size > LARGEST {
+                    return Err(too_large(found.path, found.stat.size));
+                }
                 hasher.add(list.len(), found.open()?.into(), found.path, found.stat.size);
             }
             settle_time(found, &mut scanned.entry, &reading)?;

@@ -13,15 +13,12 @@ use super::unpinned;
 
 /// The schema of manifests of `version`; `structure` is that of their structure alone.
 pub(super) fn schema(version: Version, structure: Value, modules: &[Module]) -> Value {
-    let mut modules = modules.to_vec();
-    if version == Version::Two {
-        modules.extend(unpinned::all());
-    }
+    let modules = [modules, &unpinned::all()[..]].concat();
     let mut editor = Editor {
         version,
         root: structure,
     };
-    editor.head();
+    convert(&mut editor.root, "#");
     match version {
         Version::One => {
             editor.choose("stage", "name", &[ModuleKind::Stage], &modules);
@@ -40,7 +37,29 @@ pub(super) fn schema(version: Version, structure: Value, modules: &[Module]) -> 
             editor.root["properties"]["sources"] = editor.sources(sources, &modules);
         }
     }
-    editor.root
+    editor.finish()
+}
+
+/// Lets manifests of format 1 be of the oldest form too, whose structure is `oldest`: what stands in a pipeline stands at
+/// the top there.
+pub(super) fn or_oldest(mut schema: Value, mut oldest: Value) -> Value {
+    convert(&mut oldest, "#/definitions/oldest");
+    for name in ["stage", "assembler"] {
+        oldest["definitions"][name] = json!({"$ref": format!("#/definitions/{name}")});
+    }
+    oldest["properties"]["sources"] = json!({"$ref": "#/definitions/sources"});
+    let mut newer = Map::new();
+    if let Some(root) = schema.as_object_mut() {
+        for key in ["type", "additionalProperties", "properties"] {
+            newer.extend(root.shift_remove(key).map(|value| (key.to_owned(), value)));
+        }
+    }
+    let any = ["stages", "assembler", "build", "base", "name"].map(|key| json!({"required": [key]}));
+    schema["if"] = json!({"not": {"required": ["pipeline"]}, "anyOf": any});
+    schema["then"] = json!({"$ref": "#/definitions/oldest"});
+    schema["else"] = newer.into();
+    schema["definitions"]["oldest"] = oldest;
+    schema
 }
 
 struct Editor {
@@ -49,30 +68,27 @@ struct Editor {
 }
 
 impl Editor {
-    /// Says what the schema is, and what editors write into each file themselves.
-    fn head(&mut self) {
-        convert(&mut self.root, "#");
+    /// The schema, with what it is on top.
+    fn finish(self) -> Value {
         let number = match self.version {
-            Version::One => "1",
-            Version::Two => "2",
+            Version::One => 1,
+            Version::Two => 2,
         };
-        let properties = &mut self.root["properties"];
-        properties["version"] = json!({"enum": [number], "description": "The format of the manifest"});
-        properties["$schema"] = json!(false);
         let mut root = Map::from_iter([
-            ("$schema".to_owned(), "http://json-schema.org/draft-07/schema#".into()),
             (
-                "title".to_owned(),
-                format!("osbuild manifest, format {number}").into(),
+                "$schema".to_owned(),
+                "http://json-schema.org/draft-07/schema#".into(),
             ),
+            ("title".to_owned(), Value::Null),
         ]);
-        for (key, value) in self.root.as_object().into_iter().flatten() {
-            root.entry(key.clone()).or_insert_with(|| value.clone());
+        if let Value::Object(map) = self.root {
+            root.extend(map);
         }
-        if let Some(Value::Object(properties)) = root.get_mut("properties") {
-            properties.shift_remove("$schema");
-        }
-        self.root = root.into();
+        root.insert(
+            "title".to_owned(),
+            format!("osbuild manifest, format {number}").into(),
+        );
+        root.into()
     }
 
     /// Lets the definition `entry` be one of the modules of `kinds`, which its member `key` names; of two with one name the
@@ -179,20 +195,33 @@ mod tests {
         let modules = [
             module(ModuleKind::Stage, "org.osbuild.x", meta.clone()),
             module(ModuleKind::Assembler, "org.osbuild.x", meta.clone()),
-            module(ModuleKind::Source, "org.osbuild.s", json!({"schema_2": {"required": ["items"]}})),
+            module(
+                ModuleKind::Source,
+                "org.osbuild.s",
+                json!({"schema_2": {"required": ["items"]}}),
+            ),
         ];
-        let structure = super::super::structure(2).unwrap();
+        let structure = super::super::structure("format2").unwrap();
         let schema = schema(Version::Two, structure, &modules);
         let stage = &schema["definitions"]["stage"];
         let names = &stage["properties"]["type"]["anyOf"][0]["enum"];
-        assert_eq!(names[0..2], ["org.osbuild.x", "org.osbuild.x2"]);
-        assert_eq!(stage["allOf"][1]["then"]["$ref"], "#/definitions/stage:org.osbuild.x2");
+        assert_eq!(
+            (&names[0], &names[1]),
+            (&json!("org.osbuild.x"), &json!("org.osbuild.x2"))
+        );
+        assert_eq!(
+            stage["allOf"][1]["then"]["$ref"],
+            "#/definitions/stage:org.osbuild.x2"
+        );
         let of_x = &schema["definitions"]["stage:org.osbuild.x"];
         assert_eq!(
             of_x["properties"]["options"]["properties"]["a"]["$ref"],
             "#/definitions/stage:org.osbuild.x/definitions/a"
         );
         assert_eq!(of_x["definitions"]["a"], json!({"exclusiveMinimum": 0}));
-        assert_eq!(schema["definitions"]["source:org.osbuild.s"]["required"][0], "items");
+        assert_eq!(
+            schema["definitions"]["source:org.osbuild.s"]["required"][0],
+            "items"
+        );
     }
 }

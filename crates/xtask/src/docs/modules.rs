@@ -75,7 +75,9 @@ fn of_executor(binaries: &Binaries) -> Result<Vec<Module>> {
 
 /// What a command prints, which is JSON.
 fn json_of(command: &mut Command) -> Result<Value> {
-    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
     ensure!(output.status.success(), "{command:?} failed: {}", output.status);
     serde_json::from_slice(&output.stdout).with_context(|| format!("{command:?} does not print JSON"))
 }
