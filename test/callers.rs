@@ -257,7 +257,15 @@ fn what_stages_took_stands_where_no_caller_looks() {
         let keys: Vec<&String> = document.as_object().unwrap().keys().collect();
         assert_eq!(
             keys,
-            ["type", "success", "metadata", "sources", "log", "statistics", "sandbox"]
+            [
+                "type",
+                "success",
+                "metadata",
+                "sources",
+                "log",
+                "statistics",
+                "sandbox"
+            ]
         );
     }
     let ran: Vec<&Value> = ["tree", "archive"]

@@ -4,11 +4,11 @@
 //! is passed over, by name. With a checkout of the Python osbuild in `PEER_OSBUILD` all is done a second time, or for the
 //! first, with its modules.
 
-mod archive;
+pub mod archive;
 mod builds;
 mod cli;
 mod exported;
 mod ids;
 mod image;
-mod recordings;
+pub mod recordings;
 mod validation;

@@ -46,6 +46,50 @@ mount -t tmpfs tmpfs /tmp"#,
 }
 
 #[test]
+fn devices_are_those_that_stages_are_written_for() {
+    if !need::root("the devices of foreign stages") {
+        return;
+    }
+    let env = TestEnv::new();
+    env.stage(
+        "org.example.devices",
+        r#"set -e
+mkdir /run/osbuild/tree/dev
+mount -o rbind /dev /run/osbuild/tree/dev
+ls /run/osbuild/tree/dev > /run/osbuild/tree/listed
+# as some stages do, which fail where it is there
+ln -s /proc/self/fd /run/osbuild/tree/dev/fd
+umount --lazy /run/osbuild/tree/dev; rmdir /run/osbuild/tree/dev"#,
+    );
+    run_stage(&env, json!({"type": "org.example.devices"}));
+    let listed = std::fs::read_to_string(env.out().join("listed")).unwrap();
+    let fuse = Path::new("/dev/fuse").exists().then_some("fuse");
+    let names: Vec<&str> = ["full"]
+        .into_iter()
+        .chain(fuse)
+        .chain(["null", "random", "shm", "tty", "urandom", "zero"])
+        .collect();
+    assert_eq!(listed.lines().collect::<Vec<_>>(), names);
+}
+
+#[test]
+fn a_stage_that_cannot_be_started_says_why_in_the_document() {
+    if !need::root("stages in a build root") {
+        return;
+    }
+    let env = TestEnv::new();
+    env.stage("org.example.never", "echo started");
+    let mkdir = json!({"type": "org.osbuild.mkdir", "options": {"paths": [{"path": "/usr"}]}});
+    let manifest = json!({"version": "2", "pipelines": [
+        {"name": "build", "stages": [mkdir]},
+        {"name": "tree", "build": "name:build", "stages": [{"type": "org.example.never"}]},
+    ]});
+    let run = env.build(&manifest, &["-l", "lib", "--json"]).expect(1);
+    let said = &run.json()["error"]["details"]["stage"]["output"];
+    assert!(said.as_str().unwrap().contains("No such file"), "{run}");
+}
+
+#[test]
 fn a_shell_script_is_a_stage_and_gets_the_document_of_the_field() {
     if !need::root("stages in any language") {
         return;

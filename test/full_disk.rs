@@ -56,7 +56,8 @@ fn a_full_store_fails_with_its_name_and_keeps_what_it_has() {
     // a stage
     let big = tree_of(json!([small, {"type": "org.example.big"}]));
     let (run, document) = env.fails(&big, &["-l", "lib"], 1);
-    run.says(&["stage org.example.big failed", "o space left on device"]);
+    run.says(&["stage org.example.big failed", "o space left on device"])
+        .says(&[" MB are free for the store ", "`osbuild store du`"]);
     assert_eq!(
         document["log"]["tree"].as_array().map(Vec::len),
         Some(1),
@@ -86,6 +87,29 @@ fn a_full_store_fails_with_its_name_and_keeps_what_it_has() {
             .arg(env.path("disk")),
     )
     .unwrap();
+}
+
+#[test]
+fn what_will_not_fit_is_foreseen_from_what_it_took_before() {
+    let what = "a small disk";
+    if !need::root(what) || !need::tools(&["mke2fs"], what) {
+        return;
+    }
+    let env = TestEnv::new();
+    let disk = SmallDisk::ext4(&env.store(), &env.path("disk"), 24).unwrap();
+    std::fs::remove_dir(env.store().join("lost+found")).unwrap();
+    let script = "head -c 4000000 /dev/zero | tr '\\0' x > /run/osbuild/tree/file";
+    env.stage("org.example.stage", script);
+    let stage = |number: usize| json!({"type": "org.example.stage", "options": {"number": number}});
+    let first = env.build(&tree_of(json!([stage(0)])), &["-l", "lib"]).expect(0);
+    assert_eq!(first.stderr, "", "of what never ran nothing is known");
+    let stages: Vec<_> = (1..10).map(stage).collect();
+    let run = env.build(&tree_of(stages.into()), &["-l", "lib"]);
+    run.says(&[
+        "warning: ",
+        "by what such stages took before the build needs 36 MB: org.example.stage 4.0 MB, ",
+    ]);
+    drop(disk);
 }
 
 #[test]

@@ -45,6 +45,52 @@ fn a_plan_makes_nothing() {
 }
 
 #[test]
+fn what_later_stages_read_is_built_first() {
+    let pipeline = |name: &str, stages: Value| json!({"name": name, "stages": stages});
+    let reads = |names: &[&str]| {
+        let inputs = names.iter().map(|name| {
+            let input = json!({
+                "type": "org.osbuild.tree", "origin": "org.osbuild.pipeline",
+                "references": [format!("name:{name}")],
+            });
+            ((*name).to_owned(), input)
+        });
+        let options = json!({"paths": [{"from": format!("input://{}/", names[0]), "to": "tree:///"}]});
+        let inputs: Value = inputs.collect::<serde_json::Map<_, _>>().into();
+        json!({"type": "org.osbuild.copy", "inputs": inputs, "options": options})
+    };
+    let leaf = |name: &str| {
+        pipeline(
+            name,
+            json!([{"type": "org.osbuild.mkdir", "options": {"paths": [{"path": format!("/{name}")}]}}]),
+        )
+    };
+    let mut tree = pipeline(
+        "tree",
+        json!([reads(&["a"]), reads(&["b", "c"]), reads(&["a", "d"])]),
+    );
+    tree["build"] = "name:build".into();
+    let mut build = leaf("build");
+    build["stages"][0]["type"] = "org.osbuild.noop".into();
+    build["stages"][0]["options"] = json!({});
+    let pipelines = [leaf("a"), leaf("b"), leaf("c"), leaf("d"), build, tree];
+    let env = TestEnv::new();
+    let document = plan(
+        &env,
+        &json!({"version": "2", "pipelines": pipelines}),
+        &["--json"],
+    )
+    .json();
+    let stages = document["stages"].as_array().unwrap();
+    let mut order: Vec<&str> = stages
+        .iter()
+        .map(|stage| stage["pipeline"].as_str().unwrap())
+        .collect();
+    order.dedup();
+    assert_eq!(order, ["build", "a", "d", "b", "c", "tree"]);
+}
+
+#[test]
 fn a_plan_says_what_the_next_run_does() {
     if !need::root("building") {
         return;

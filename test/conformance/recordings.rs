@@ -123,7 +123,9 @@ fn names(map: &Value) -> impl Iterator<Item = &str> {
 pub fn essence(document: &Value) -> Value {
     match document {
         Value::Object(map) => {
-            let known = map.iter().filter(|(key, _)| *key != "statistics" && *key != "sandbox");
+            let known = map
+                .iter()
+                .filter(|(key, _)| *key != "statistics" && *key != "sandbox");
             let members = known.map(|(key, value)| {
                 let value = match key.as_str() {
                     "output" | "message" => json!(null),

@@ -76,6 +76,27 @@ impl Binaries {
         Ok(binaries)
     }
 
+    /// Builds an osbuild with failpoints, in a target directory of its own; the modules are those of `self`. Its path.
+    ///
+    /// # Errors
+    /// cargo fails.
+    pub fn with_failpoints(&self) -> Result<PathBuf> {
+        let target = target_directory()?.join("failpoints");
+        let mut build = cargo("build");
+        build.args(["-p", "osbuild", "--features", "failpoints"]);
+        // lines are enough, and even they take most of the space
+        build
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_TARGET_DIR", &target);
+        succeed(&mut build)?;
+        let dir = target.join(Profile::Dev.folder());
+        let modules = dir.join("osbuild-modules");
+        let _ = std::fs::remove_file(&modules);
+        std::os::unix::fs::symlink(self.modules(), &modules)
+            .with_context(|| format!("cannot make {}", modules.display()))?;
+        Ok(dir.join("osbuild"))
+    }
+
     /// Those that the environment names; without that, those of the dev profile, brought up to date once.
     ///
     /// # Errors

@@ -34,12 +34,16 @@ impl Default for TestEnv {
 impl TestEnv {
     /// Makes one. Below `/var/tmp`, since `/tmp` may be small or unable to hold overlays.
     pub fn new() -> Self {
+        Self::with(Binaries::find().unwrap_or_else(|e| panic!("{e:#}")))
+    }
+
+    /// [`TestEnv::new`] for these executables.
+    pub fn with(binaries: Binaries) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("osbuild-test-")
             .tempdir_in("/var/tmp")
             .expect("a directory in /var/tmp can be made");
         std::fs::create_dir(dir.path().join("tmp")).expect("it can be written");
-        let binaries = Binaries::find().unwrap_or_else(|e| panic!("{e:#}"));
         Self { dir, binaries }
     }
 

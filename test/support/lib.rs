@@ -9,6 +9,7 @@
 //! * [`listing`]: everything that is to be said of a directory tree
 //! * [`SmallDisk`]: a file system to fill up
 //! * [`need`]: what a promise needs of the machine
+//! * [`torture`]: what a store must survive
 
 mod binaries;
 mod env;
@@ -22,6 +23,7 @@ pub mod oracle;
 pub mod qemu;
 mod run;
 mod small_disk;
+pub mod torture;
 
 pub use binaries::{Binaries, Profile, is_static, repository};
 pub use env::TestEnv;

@@ -42,14 +42,31 @@ impl SmallDisk {
     /// # Errors
     /// It cannot be made or mounted.
     pub fn ext4(dir: &Path, image: &Path, size: u64) -> Result<Self> {
-        std::fs::create_dir_all(dir)?;
+        Self::ext4_with(dir, image, size, "defaults")
+    }
+
+    /// [`SmallDisk::ext4`] with further mount options.
+    ///
+    /// # Errors
+    /// It cannot be made or mounted.
+    pub fn ext4_with(dir: &Path, image: &Path, size: u64, options: &str) -> Result<Self> {
         std::fs::File::create(image)?.set_len(size << 20)?;
         tool(
             Command::new("mke2fs")
                 .args(["-q", "-t", "ext4", "-m", "0"])
                 .arg(image),
         )?;
-        tool(Command::new("mount").args(["-o", "loop"]).args([image, dir]))?;
+        Self::again(dir, image, options)
+    }
+
+    /// The file system in the file `image`, as root.
+    ///
+    /// # Errors
+    /// It cannot be mounted.
+    pub fn again(dir: &Path, image: &Path, options: &str) -> Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let options = format!("loop,{options}");
+        tool(Command::new("mount").args(["-o", &options]).args([image, dir]))?;
         Ok(Self {
             dir: dir.to_owned(),
             image: Some(image.to_owned()),
