@@ -143,8 +143,9 @@ fn edited(text: &str, options: &Options) -> String {
             .map(|name| format!("server {name} iburst")),
     );
     let old = text.split('\n').filter(|line| {
-        !starts(line, &["server", "pool", "peer"])
-            && !(options.leapsectz.is_some() && starts(line, &["leapsectz"]))
+        let replaced = starts(line, &["server", "pool", "peer"]);
+        let leap = options.leapsectz.is_some() && starts(line, &["leapsectz"]);
+        !replaced && !leap
     });
     let lines: Vec<&str> = new.iter().map(String::as_str).chain(old).collect();
     lines.join("\n")

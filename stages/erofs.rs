@@ -18,6 +18,7 @@ pub struct Options {
     /// The image.
     filename: String,
     /// What is packed, instead of the input `tree`: `mount://NAME/…` or `input://NAME/…`.
+    #[serde(default)]
     #[schemars(with = "String", extend("oneOf" = [
         {"type": "string", "pattern": "^mount://"},
         {"type": "string", "pattern": "^input://[^/]+/"},
@@ -29,7 +30,7 @@ pub struct Options {
     /// How it is compressed; not at all otherwise.
     compression: Option<Compression>,
     /// The largest piece that is compressed as one, in bytes.
-    #[serde(rename = "cluster-size")]
+    #[serde(default, rename = "cluster-size")]
     #[schemars(with = "f64")]
     cluster_size: Option<Number>,
     /// Extended options, such as `all-fragments`, `dedupe` or `ztailpacking`: see `-E` in mkfs.erofs(1).
@@ -42,6 +43,7 @@ pub struct Options {
 struct Compression {
     method: Method,
     /// What levels there are depends on the method.
+    #[serde(default)]
     #[schemars(with = "f64")]
     level: Option<Number>,
 }

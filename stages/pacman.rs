@@ -93,7 +93,8 @@ fn install(args: &Args<Options>, packages: &Input) -> Result<()> {
     let mut tool = Tool::new("pacman").args(["-U", "--noconfirm", "--verbose"]);
     if !args.tree.exists("etc/pacman.conf") {
         // pacman insists on one, and changes its root before it reads it
-        args.tree.write(format!("{name}/pacman.conf"), "[options]\nArchitecture = auto\n")?;
+        args.tree
+            .write(format!("{name}/pacman.conf"), "[options]\nArchitecture = auto\n")?;
         tool = tool.arg("--config").arg(format!("/{name}/pacman.conf"));
     }
     if let Some(epoch) = args.meta.source_epoch {

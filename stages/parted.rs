@@ -1,7 +1,8 @@
 //! Write a GUID partition table, as parted(8) does.
 //!
 //! `start` and `size` are in sectors of the device. The partitions are numbered in their order. parted draws the GUIDs of
-//! the table and the partitions by lot; here they are derived from the stage's id. Boot code in the first sector stays where there is a GPT already.
+//! the table and the partitions by lot; here they are derived from the stage's id. Boot code in the first sector stays
+//! where there is a GPT already.
 
 use image::gpt::{self, Format};
 use module::{Args, Context, Result, bail};

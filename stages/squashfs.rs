@@ -16,6 +16,7 @@ pub struct Options {
     /// The image.
     filename: String,
     /// What is packed, instead of the input `tree`: `mount://NAME/…` or `input://NAME/…`.
+    #[serde(default)]
     #[schemars(with = "String", extend("oneOf" = [
         {"type": "string", "pattern": "^mount://"},
         {"type": "string", "pattern": "^input://[^/]+/"},

@@ -67,7 +67,6 @@ fn build(env: &TestEnv, dir: &str) {
 /// The package URLs of a document, sorted.
 fn purls(document: &Value) -> Vec<&str> {
     let packages = document["packages"].as_array().unwrap();
-
     let urls = packages.iter();
     let mut urls: Vec<&str> = urls
         .filter_map(|package| package["externalRefs"][0]["referenceLocator"].as_str())

@@ -60,7 +60,7 @@ mod tests {
     fn sizes_are_those_of_qemu_img() {
         let dir = tempfile::tempdir().unwrap();
         for (format, options) in [
-            ("raw", "size=3M"),
+            ("raw", "preallocation=off"),
             ("qcow2", "compat=0.10"),
             ("qcow2", "compat=1.1"),
             ("vmdk", "subformat=monolithicSparse"),

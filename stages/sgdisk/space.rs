@@ -53,7 +53,10 @@ impl Space {
         taken.sort_by_key(|range| range.start);
         let mut free = Vec::new();
         let mut at = self.usable.start;
-        for range in taken.into_iter().chain([self.usable.end..self.usable.end]) {
+        for range in taken
+            .into_iter()
+            .chain(std::iter::once(self.usable.end..self.usable.end))
+        {
             if at < range.start {
                 free.push(at..range.start);
             }

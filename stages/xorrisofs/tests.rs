@@ -44,7 +44,11 @@ fn the_image_is_read_back_and_the_same_each_time() {
         std::fs::create_dir_all(from.path().join("isolinux")).unwrap();
         std::fs::write(from.path().join("isolinux/isolinux.bin"), vec![round; 4096]).unwrap();
         std::fs::write(from.path().join("isolinux/isolinux.bin"), vec![0; 4096]).unwrap();
-        std::fs::write(from.path().join("A file with a long name.text"), "content").unwrap();
+        // checkisomd5 fails on images below a megabyte
+        let content: Vec<u8> = (0..3_000_000u32)
+            .map(|i| (i.wrapping_mul(i) >> 7) as u8)
+            .collect();
+        std::fs::write(from.path().join("A file with a long name.text"), content).unwrap();
         let out = tempfile::tempdir().unwrap();
         let options = json!({
             "filename": "/a.iso", "volid": "VOLUME", "isolevel": 3,

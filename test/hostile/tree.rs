@@ -37,7 +37,16 @@ fn item_25_a_setuid_program_in_the_store_is_nobodys() {
     let program = found.lines().next().expect("it is in the store");
     let as_nobody = |program: &str| {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", program]);
+        command.args([
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            "sh",
+            "-c",
+            program,
+        ]);
         command.output().unwrap()
     };
     let output = as_nobody(program);

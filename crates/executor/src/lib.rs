@@ -7,8 +7,8 @@
 //! [`Build`] is one run. It knows no stage: modules come from a [`Library`], sources through [`Fetch`], and what
 //! happens is told to a [`Monitor`].
 
-mod bounds;
 mod bill;
+mod bounds;
 mod build;
 mod cancel;
 mod deeds;
@@ -34,8 +34,8 @@ mod saw;
 mod services;
 mod stage;
 
-pub use bounds::Boundary;
 pub use bill::{bill_of_materials, system_of};
+pub use bounds::Boundary;
 pub use build::Build;
 pub use cancel::Cancel;
 pub use documents::{recall, result_document};

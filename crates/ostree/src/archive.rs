@@ -220,7 +220,8 @@ impl Archive {
         }
         let objects = from.objects(commit)?;
         for file in objects.files {
-            if !self.has_file(file) && !(links && self.link(from, &place(file, FILE))?) {
+            let linked = self.has_file(file) || links && self.link(from, &place(file, FILE))?;
+            if !linked {
                 self.add_file(file, &mut from.file(file)?)?;
             }
         }

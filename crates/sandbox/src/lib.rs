@@ -31,7 +31,10 @@ mod sys;
 
 pub use caps::Capability;
 
-pub use attach::{as_root, attach, attach_clone, attach_part, attach_tree, capability, clone_source, detach, own_mount_table};
+pub use attach::{
+    as_root, attach, attach_clone, attach_part, attach_tree, capability, clone_source, detach,
+    own_mount_table,
+};
 pub use cgroup::{Group, Hits, Limits};
 pub use error::{Error, Result};
 pub use guard::{Guard, Guards};

@@ -18,7 +18,7 @@ const DEMO: [Package; 4] = [
 ];
 
 /// What the tests ask for a second opinion, or make their input with.
-const TEST: [Package; 25] = [
+const TEST: [Package; 34] = [
     (
         "apt-utils",
         "apt-ftparchive: repositories for the resolver to read",
@@ -26,7 +26,9 @@ const TEST: [Package; 25] = [
     ("attr", "extended attributes of what was unpacked"),
     ("acl", "access control lists of what was unpacked"),
     ("bzip2", "old archives"),
+    ("cpio", "cpio archives"),
     ("createrepo-c", "repositories of RPM packages"),
+    ("cryptsetup-bin", "encrypted volumes; veritysetup: hash trees"),
     ("diffutils", "says in what two trees differ"),
     ("dnf", "resolves RPM packages"),
     ("dosfstools", "fsck.fat: the EFI system partition is sound"),
@@ -35,25 +37,32 @@ const TEST: [Package; 25] = [
         "e2fsprogs",
         "writes ext4 file systems; e2fsck and debugfs read them",
     ),
+    ("erofs-utils", "erofs file systems"),
     ("fdisk", "sfdisk: partition tables are sound"),
     ("gdisk", "sgdisk: and by a second opinion"),
     ("gpg", "signs repositories"),
     ("grub-common", "grub-script-check: boot menus can be read"),
+    ("isolinux", "boots CD images on a BIOS machine"),
     ("libcap2-bin", "file capabilities of what was unpacked"),
     ("mtools", "reads FAT file systems"),
     ("ostree", "ostree fsck: commits are sound"),
+    ("parted", "partition tables as it makes them"),
     (
         "passwd",
         "useradd: what the stages for users and groups stand for",
     ),
     ("qemu-utils", "qemu-img: images are sound"),
     ("rpm", "makes and installs RPM packages"),
+    ("skopeo", "images of containers"),
+    ("squashfs-tools", "squashfs file systems"),
     (
         "systemd",
         "systemctl --root and systemd-tmpfiles: what the stages stand for",
     ),
     ("uidmap", "ranges of user ids"),
+    ("unzip", "zip archives"),
     ("util-linux", "setpriv: a virtual machine ends with its test"),
+    ("xorriso", "CD images"),
     ("xz-utils", "compressed archives"),
     ("zstd", "compressed archives"),
 ];

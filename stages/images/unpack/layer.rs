@@ -151,11 +151,7 @@ impl<'t> Layer<'t> {
 
     /// Removes all that the layers below have brought into a directory.
     fn clear(&self, dir: &Path) -> Result<()> {
-        if !self
-            .tree
-            .stat(dir)?
-            .is_some_and(|stat| stat.kind == Kind::Directory)
-        {
+        if !matches!(self.tree.stat(dir)?, Some(stat) if stat.kind == Kind::Directory) {
             return Ok(());
         }
         for name in self.tree.list(dir)? {

@@ -30,7 +30,7 @@ pub fn all(scene: &Scene, (kind, left): (&'static str, Left), pace: Pace, counts
     while Instant::now() < pace.end {
         scene.fresh();
         // a limit that lets everything go has the eviction at work as well
-        let args: &[&str] = if n % 2 == 0 {
+        let args: &[&str] = if n.is_multiple_of(2) {
             &["--cache-max-size", "1"]
         } else {
             &[]
