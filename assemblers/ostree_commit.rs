@@ -13,6 +13,8 @@
 //! * `/dev`, `/proc`, `/run`, `/sys` and `/tmp` are empty
 //!
 //! A tree that is laid out so already is committed as it is. The time of the commit is the pipeline's source epoch.
+//!
+//! In format 2 the name means the stage `org.osbuild.ostree.commit`; there this is `org.osbuild.ostree.commit.assembler`.
 
 mod kernel;
 mod layout;
@@ -56,6 +58,7 @@ struct Tar {
 
 module::assembler! {
     file: "ostree_commit.rs", name: "org.osbuild.ostree.commit", options: Options, run: run,
+    aliases: ["org.osbuild.ostree.commit.assembler"],
     libraries: [
         include_str!("ostree_commit/kernel.rs"),
         include_str!("ostree_commit/layout.rs"),

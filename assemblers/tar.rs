@@ -4,6 +4,8 @@
 //! lists and SELinux labels as GNU tar writes them, hard links, sparse files and devices:
 //! `tar --xattrs --xattrs-include='*' -xpf FILE` restores all of it. Sockets are left out. The bytes depend neither on
 //! the number of processors nor on the time.
+//!
+//! In format 2 the name means the stage `org.osbuild.tar`; there this is `org.osbuild.tar.assembler`.
 
 use archive::compress;
 use archive::tar::{self, Archive, Selection};
@@ -58,7 +60,7 @@ impl From<Compression> for compress::Compression {
 
 module::assembler! {
     file: "tar.rs", name: "org.osbuild.tar", options: Options, run: run,
-    libraries: [archive::SOURCE_DIGEST],
+    aliases: ["org.osbuild.tar.assembler"], libraries: [archive::SOURCE_DIGEST],
 }
 
 fn run(args: Args<Options>) -> Result<()> {

@@ -22,7 +22,7 @@ fn tar_restores_everything() {
         return;
     }
     let env = env();
-    let stage = "org.osbuild.tar";
+    let stage = "org.osbuild.tar.assembler";
     let results: Vec<(&str, &str, Value)> = [None, Some("gzip"), Some("bzip2"), Some("xz"), Some("zstd")]
         .into_iter()
         .map(|compression| {
@@ -67,7 +67,7 @@ fn ostree_accepts_the_commit() {
     let env = env();
     let commit =
         |os_version: &str| json!({"ref": "sample/1/x86_64", "os_version": os_version, "tmp-is-dir": true});
-    let stage = "org.osbuild.ostree.commit";
+    let stage = "org.osbuild.ostree.commit.assembler";
     let manifest = manifest(
         false,
         &[

@@ -242,7 +242,7 @@ fn the_provenance_names_manifest_sources_modules_and_result() {
             .len(),
         64
     );
-    assert_eq!(find("org.osbuild.tar")["annotations"]["kind"], "assembler");
+    assert_eq!(find("org.osbuild.tar")["annotations"]["kind"], "stage");
     assert!(statement["predicate"]["runDetails"]["builder"]["id"].is_string());
 }
 

@@ -32,7 +32,7 @@ impl ImageType {
             Self::Qcow2 => "org.osbuild.qcow2",
             Self::Raw => "org.osbuild.raw",
             Self::Tar => "org.osbuild.tar",
-            Self::OstreeCommit => "org.osbuild.ostree.commit",
+            Self::OstreeCommit => "org.osbuild.ostree.commit.assembler",
         }
     }
 

@@ -245,7 +245,7 @@ fn the_same_request_gives_the_same_text_and_another_other_uuids() {
 fn a_commit_has_a_ref_and_its_version() {
     let manifest = make(ImageType::OstreeCommit, BLUEPRINT, &resolved());
     let image = &manifest["pipelines"][2]["stages"][0];
-    assert_eq!(image["type"], "org.osbuild.ostree.commit");
+    assert_eq!(image["type"], "org.osbuild.ostree.commit.assembler");
     assert_eq!(
         image["options"],
         json!({"ref": "debian/12/x86_64", "os_version": "1.2.0"})
