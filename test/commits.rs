@@ -31,6 +31,10 @@ fn repository(env: &TestEnv) -> String {
     ] {
         env.write(&format!("system/{path}"), content);
     }
+    // where a booted system finds what is not in the commit
+    for dir in ["boot", "sysroot", "var"] {
+        fs::create_dir(env.path("system").join(dir)).unwrap();
+    }
     tool(env, "ostree", &["init", "--repo=remote", "--mode=archive"]);
     let version = "--add-metadata-string=version=1.2";
     tool(
@@ -238,6 +242,13 @@ fn a_commit_is_deployed() {
             "options": {"repo": "/ostree/repo", "config": {"sysroot": {"readonly": true, "bootloader": "none"}}},
         },
         {"type": "org.osbuild.ostree.aleph", "options": {"coreos_compat": true, "deployment": deployment}},
+        {
+            "type": "org.osbuild.hostname", "options": {"hostname": "deployed"},
+            "mounts": [{
+                "name": "root", "type": "org.osbuild.ostree.deployment",
+                "options": {"source": "tree", "deployment": deployment},
+            }],
+        },
     ]));
     let url = format!("file://{}", env.path("remote").display());
     manifest["sources"] = json!({SOURCE: {"items": {&commit: {"remote": {"url": url}}}}});
@@ -248,6 +259,9 @@ fn a_commit_is_deployed() {
         fs::read_to_string(deployed.join("etc/passwd")).unwrap(),
         "root:x:0:0:own:/root:/bin/sh\n"
     );
+    // through the mount the deployment was the tree
+    let name = fs::read_to_string(deployed.join("etc/hostname")).unwrap();
+    assert_eq!((name.as_str(), root.join("etc").exists()), ("deployed\n", false));
     let entries = root.join("boot/loader/entries");
     let entry = fs::read_dir(entries).unwrap().next().unwrap().unwrap().path();
     let entry = fs::read_to_string(entry).unwrap();

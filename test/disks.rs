@@ -330,3 +330,48 @@ fn foreign_stages_in_between_get_real_devices() {
         .expect(1);
     assert_eq!(env.left_behind(), Vec::<String>::new());
 }
+
+#[test]
+fn file_systems_that_cannot_be_written_are_read_by_the_kernel() {
+    let what = "read-only file systems, mounted";
+    if !need::root(what) || !need::tools(&["mksquashfs", "mkfs.erofs"], what) {
+        return;
+    }
+    let known = fs::read_to_string("/proc/filesystems").unwrap();
+    let env = TestEnv::new();
+    for (kind, maker, options) in [
+        (
+            "squashfs",
+            "org.osbuild.squashfs",
+            json!({"filename": "disk.img", "compression": {"method": "zstd"}}),
+        ),
+        ("erofs", "org.osbuild.erofs", json!({"filename": "disk.img"})),
+    ] {
+        if !known.contains(kind) {
+            println!("skipped: this kernel has no {kind}");
+            continue;
+        }
+        let input = json!({"tree": {
+            "type": "org.osbuild.tree", "origin": "org.osbuild.pipeline", "references": ["name:content"],
+        }});
+        let copy = json!({
+            "type": "org.osbuild.copy",
+            "options": {"paths": [{"from": "mount://image/etc/hostname", "to": "tree:///found"}]},
+            "devices": {"image": {
+                "type": "org.osbuild.loopback", "options": {"filename": "disk.img", "read-only": true},
+            }},
+            "mounts": [{"name": "image", "type": format!("org.osbuild.{kind}"), "source": "image", "target": "/"}],
+        });
+        let manifest = json!({"version": "2", "pipelines": [
+            {"name": "content", "stages": [
+                {"type": "org.osbuild.mkdir", "options": {"paths": [{"path": "/etc"}]}},
+                {"type": "org.osbuild.hostname", "options": {"hostname": kind}},
+            ]},
+            {"name": "tree", "stages": [{"type": maker, "inputs": input, "options": options}, copy]},
+        ]});
+        env.build(&manifest, &["--export", "tree"]).expect(0);
+        let found = fs::read_to_string(env.out().join("tree/found")).unwrap();
+        assert_eq!(found, format!("{kind}\n"));
+        fs::remove_dir_all(env.out()).unwrap();
+    }
+}
