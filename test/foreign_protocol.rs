@@ -171,6 +171,26 @@ fn an_input_service_reaches_the_store() {
 }
 
 #[test]
+fn a_storage_of_containers_can_be_written_and_is_not_changed() {
+    let Some(env) = with_modules("a storage of containers", &["mount"]) else {
+        return;
+    };
+    env.write("images/image", "layers");
+    let input = json!({
+        "type": "org.osbuild.containers-storage", "origin": "org.osbuild.pipeline",
+        "references": ["name:below"], "options": {"path": env.path("images")},
+    });
+    let manifest = json!({"version": "2", "pipelines": [
+        {"name": "below", "stages": [{"type": "org.osbuild.noop"}]},
+        {"name": "tree", "stages": [{"type": "org.example.storage", "inputs": {"images": input}}]},
+    ]});
+    env.build(&manifest, &["-l", "lib"]).expect(0);
+    assert_eq!(fs::read_to_string(env.out().join("image")).unwrap(), "layers");
+    let left: Vec<_> = fs::read_dir(env.path("images")).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
 fn a_source_that_fails_names_its_item() {
     let Some(env) = with_modules("foreign sources", &[]) else {
         return;

@@ -76,13 +76,20 @@ impl Bench {
         self.at("inputs")
     }
 
-    /// What brings the tree, the mounts, the devices and the inputs called `inputs` into the box.
-    pub(crate) fn bring(&self, inputs: &[&str]) -> Result<Vec<Mount>> {
+    /// What brings the tree, the mounts, the devices and the inputs called `inputs` into the box. What is mounted in one
+    /// of the `storages` can be written, and nothing of that reaches the host.
+    pub(crate) fn bring(&self, inputs: &[&str], storages: &[String]) -> Result<Vec<Mount>> {
         let mut all = self.with_mounts(&self.tree(), Path::new("/run/osbuild/tree"), true)?;
         all.extend(self.with_mounts(&self.mounts(), Path::new("/run/osbuild/mounts"), true)?);
         for name in inputs {
             let target = Path::new("/run/osbuild/inputs").join(name);
-            all.extend(self.with_mounts(&self.inputs().join(name), &target, false)?);
+            let mut mounts = self.with_mounts(&self.inputs().join(name), &target, false)?;
+            if storages.iter().any(|storage| storage == name) {
+                for (index, mount) in mounts.iter_mut().enumerate().skip(1) {
+                    self.let_write(mount, &format!("writes/{name}/{index}"))?;
+                }
+            }
+            all.extend(mounts);
         }
         self.nodes(Path::new(""), &mut all)?;
         Ok(all)
@@ -119,6 +126,33 @@ impl Bench {
             }
         };
         Ok(mounted.iter().map(bind).collect())
+    }
+
+    /// Has a stage write beside what it is given, into `changes` of the scratch directory.
+    fn let_write(&self, mount: &mut Mount, changes: &str) -> Result<()> {
+        // a mount that is shifted already can be no layer, and stays as it is
+        let Mount::Bind {
+            source,
+            target,
+            idmap: Idmap::Required,
+            ..
+        } = mount
+        else {
+            return Ok(());
+        };
+        let changes = self.at(changes);
+        for dir in ["upper", "work"].map(|name| changes.join(name)) {
+            std::fs::create_dir_all(&dir).map_err(|e| Error::io("make", dir, e))?;
+        }
+        let layers = Layers {
+            lower: vec![source.root.join(&source.path)],
+            changes: Some(changes),
+        };
+        *mount = Mount::Tree {
+            layers,
+            target: target.clone(),
+        };
+        Ok(())
     }
 
     /// Device nodes that services made, each as one that the box's root owns.

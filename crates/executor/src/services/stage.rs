@@ -133,7 +133,12 @@ pub(crate) struct Served<'a> {
     pub(crate) inputs: Map<String, Value>,
     pub(crate) devices: Map<String, Value>,
     pub(crate) mounts: Map<String, Value>,
+    /// The inputs that are a storage of containers.
+    storages: Vec<String>,
 }
+
+/// Containers' programs write locks into a storage even to read it, and their modules remount it for that.
+const STORAGE: &str = "org.osbuild.containers-storage";
 
 impl<'a> Served<'a> {
     /// Starts all. The calling thread has a mount table of its own.
@@ -154,6 +159,11 @@ impl<'a> Served<'a> {
             bench,
             api: StoreApi::new(around.stage, around.objects, both, around.scratch)?,
             own: Own::default(),
+            storages: {
+                let inputs = around.stage.inputs.iter();
+                let storages = inputs.filter(|input| input.kind == STORAGE);
+                storages.map(|input| input.name.clone()).collect()
+            },
             inputs: Map::new(),
             devices: Map::new(),
             mounts: Map::new(),
@@ -320,7 +330,7 @@ impl<'a> Served<'a> {
     /// What brings the services' work into the box: the stage's tree first.
     pub(crate) fn bring(&self) -> Result<Vec<Mount>> {
         let inputs: Vec<&str> = self.inputs.keys().map(String::as_str).collect();
-        self.bench.bring(&inputs)
+        self.bench.bring(&inputs, &self.storages)
     }
 
     /// Stops all services, the last one first, and lets go of the tree.

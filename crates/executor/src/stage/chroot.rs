@@ -2,7 +2,8 @@
 //!
 //! It mounts `/proc`, `/sys` and `/dev` into the tree first. In the user namespace of its box the kernel gives new ones
 //! to nobody: the other namespaces are not owned by it, and part of a mount from outside cannot be had alone. So a
-//! `mount` stands before the build root's in `PATH` that gives the box's own, as they are.
+//! `mount` stands before the build root's in `PATH` that gives the box's own, as they are. To make writable what is so
+//! already it does nothing: the kernel would refuse, since the flags that came from outside are not in the command.
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,7 @@ case " $* " in
 *" -t proc "* | *"bind /proc "*) set -- --rbind /proc "$last" ;;
 *" -t sysfs "*) set -- --rbind /sys "$last" ;;
 *" -t devtmpfs "* | *"bind /dev "*) set -- --rbind /dev "$last" ;;
+*remount,rw*) test -w "$last" && exit ;;
 esac
 exec /usr/bin/mount "$@"
 "#;
