@@ -280,7 +280,11 @@ impl Tree {
         if let Some(parent) = path.parent() {
             self.mkdir_all(parent)?;
         }
-        self.mkdir(path, 0o755)
+        match self.mkdir(path, 0o755) {
+            // somebody else made it meanwhile: as good
+            Err(_) if self.is_dir(path) => Ok(()),
+            made => made,
+        }
     }
 
     /// Makes the symbolic link `path` with the text `target`; `path` must not be there.
@@ -441,6 +445,22 @@ mod tests {
         let st = tree.stat("t").unwrap().unwrap();
         assert_eq!((st.kind, st.mode), (Kind::Directory, 0o1777));
         assert!(tree.stat("nowhere/else").unwrap().is_none());
+    }
+
+    #[test]
+    fn many_may_make_one_directory() {
+        let (_dir, tree) = tree();
+        let at_once = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for number in 0..50 {
+                        at_once.wait();
+                        tree.mkdir_all(format!("{number}/a/b")).unwrap();
+                    }
+                });
+            }
+        });
     }
 
     #[test]
