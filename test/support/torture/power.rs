@@ -64,7 +64,6 @@ pub fn cut(scene: &Scene, odds: &mut Odds, counts: &mut Counts) {
     scene.is_good(&what, "disk/store", "disk/again");
     counts.power_cuts += 1;
     drop(disk);
-    must(oracle::e2fsck(&image, 0));
     let _ = fs::remove_file(image);
 }
 
