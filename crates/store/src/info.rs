@@ -46,6 +46,11 @@ impl Info {
         self.boot.as_ref().is_some_and(|boot| *boot != boot_id())
     }
 
+    /// The same once it is known to be on disk.
+    pub(crate) fn unmarked(self) -> Self {
+        Self { boot: None, ..self }
+    }
+
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         // a struct of plain fields always serialises
         serde_json::to_vec(self).unwrap_or_default()

@@ -221,11 +221,21 @@ fn write_then(
     then: impl FnOnce(&File) -> std::io::Result<()>,
 ) -> Result<()> {
     let draft = fresh(desk);
-    fault::step!(File::create_new(&draft))
-        .and_then(|file| {
-            fault::writer!(&file).write_all(content)?;
-            then(&file)
-        })
+    write_new(&draft, content)
+        .and_then(|file| then(&file))
         .and_then(|()| fault::step!(std::fs::rename(&draft, path)))
         .map_err(|e| Error::io("write", path, e))
+}
+
+/// Writes what is to be renamed to `path` later.
+pub(crate) fn write_draft(desk: &Path, path: &Path, content: &[u8]) -> Result<PathBuf> {
+    let draft = fresh(desk);
+    write_new(&draft, content).map_err(|e| Error::io("write", path, e))?;
+    Ok(draft)
+}
+
+fn write_new(draft: &Path, content: &[u8]) -> std::io::Result<File> {
+    let file = fault::step!(File::create_new(draft))?;
+    fault::writer!(&file).write_all(content)?;
+    Ok(file)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 
 use crate::info::{Info, boot_id};
-use crate::store::{Store, write_whole};
+use crate::store::{Store, write_draft, write_durably};
 
 impl Store {
     /// Has all that was committed written to disk, without waiting for it, and evicts what is too much.
@@ -23,15 +23,27 @@ impl Store {
         let _ = std::thread::Builder::new().name("sync".into()).spawn(move || {
             let marked = marked(&objects);
             let Ok(dir) = File::open(&objects) else { return };
-            if fault::step!(rustix::fs::syncfs(&dir)).is_ok() {
-                for (name, info) in marked {
-                    // while this is held the desk is there
-                    let open = open.lock().unwrap_or_else(PoisonError::into_inner);
-                    if !*open {
-                        return;
-                    }
-                    clear_mark(&desk, &objects.join(name), info);
+            if fault::step!(rustix::fs::syncfs(&dir)).is_err() {
+                return;
+            }
+            // while this is held and true the desk is there
+            let if_open = || Some(open.lock().unwrap_or_else(PoisonError::into_inner)).filter(|open| **open);
+            let mut drafts = Vec::new();
+            for (name, info) in marked {
+                let Some(_open) = if_open() else { return };
+                let path = objects.join(name).join("info");
+                if let Ok(draft) = write_draft(&desk, &path, &info.unmarked().to_bytes()) {
+                    drafts.push((draft, path));
                 }
+            }
+            // what replaces a good file has to be whole after a power cut: once for all of them
+            if fault::step!(rustix::fs::syncfs(&dir)).is_err() {
+                return;
+            }
+            for (draft, path) in drafts {
+                let Some(_open) = if_open() else { return };
+                // a mark that stays only costs a verification
+                let _ = fault::step!(std::fs::rename(draft, path));
             }
         });
     }
@@ -39,7 +51,8 @@ impl Store {
     /// Takes the mark from an object that was verified.
     pub(crate) fn mark_durable(&self, object: &Path, info: Info) {
         if let Ok(desk) = self.desk() {
-            clear_mark(desk, object, info);
+            // a mark that stays only costs a verification
+            let _ = write_durably(desk, &object.join("info"), &info.unmarked().to_bytes());
         }
     }
 }
@@ -54,10 +67,4 @@ fn marked(objects: &Path) -> Vec<(std::ffi::OsString, Info)> {
         .filter_map(|entry| Some((entry.file_name(), Info::read(&entry.path())?)))
         .filter(|(_, info)| info.boot.as_ref() == Some(&boot))
         .collect()
-}
-
-/// A mark that stays only costs a verification.
-fn clear_mark(desk: &Path, object: &Path, mut info: Info) {
-    info.boot = None;
-    let _ = write_whole(desk, &object.join("info"), &info.to_bytes());
 }
