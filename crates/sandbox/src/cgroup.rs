@@ -223,6 +223,24 @@ mod tests {
     }
 
     #[test]
+    fn a_group_with_processes_is_left_as_it_is() {
+        let dir = unified(&["", "user.slice", "user.slice/session.scope"]);
+        let session = dir.path().join("user.slice/session.scope");
+        for (group, processes) in [(dir.path().join("user.slice"), ""), (session.clone(), "17\n")] {
+            std::fs::write(group.join("cgroup.type"), "domain\n").unwrap();
+            std::fs::write(group.join("cgroup.procs"), processes).unwrap();
+        }
+        let limits = Limits {
+            processes: Some(100),
+            ..Limits::default()
+        };
+        let group = Group::within(&limits, &hierarchies(&dir)).unwrap();
+        assert_eq!(group.dirs[0].parent().unwrap(), dir.path().join("user.slice"));
+        std::fs::remove_dir_all(&group.dirs[0]).unwrap();
+        std::mem::forget(group);
+    }
+
+    #[test]
     fn a_limit_that_nothing_enforces_is_an_error_that_names_it() {
         let limits = Limits {
             memory: Some(1),

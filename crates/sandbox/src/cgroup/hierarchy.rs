@@ -145,7 +145,7 @@ impl Hierarchy {
     }
 
     /// Where a group may be made, best first. In version 2 a group with processes has no groups with controllers below
-    /// it, so that ours comes to lie beside our own one, or higher.
+    /// it, so that ours comes to lie beside our own one, or higher: [`make`](Self::make) refuses the others.
     pub(super) fn parents(&self) -> Vec<PathBuf> {
         let ancestors = self
             .own
@@ -157,14 +157,43 @@ impl Hierarchy {
 
     /// Makes a group that has the controller.
     pub(super) fn make(&self, parent: &Path, name: &str, controller: Controller) -> io::Result<()> {
+        let at = |path: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        if self.unified && has_processes(parent) {
+            let why = "there are processes in it, and so no groups with limits below it";
+            return Err(io::Error::other(at(parent, &why)));
+        }
         if self.unified && !offers_below(parent, controller) {
             let file = parent.join("cgroup.subtree_control");
             std::fs::write(&file, format!("+{}", controller.name()))
-                .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", file.display())))?;
+                .map_err(|e| io::Error::new(e.kind(), at(&file, &e)))?;
         }
         let dir = parent.join(name);
-        std::fs::create_dir(&dir).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", dir.display())))
+        std::fs::create_dir(&dir).map_err(|e| io::Error::new(e.kind(), at(&dir, &e)))?;
+        match is_domain(&dir) {
+            true => Ok(()),
+            false => {
+                let _ = std::fs::remove_dir(&dir);
+                let why = "it is among groups of threads, and takes no processes";
+                Err(io::Error::other(at(&dir, &why)))
+            }
+        }
     }
+}
+
+/// Whether a group (version 2) has processes of its own. The topmost one may have them and groups below it all the same.
+/// Some controllers can be enabled below any other, but then what lies there takes threads alone.
+fn has_processes(dir: &Path) -> bool {
+    let is_topmost = !dir.join("cgroup.type").exists();
+    // a group of threads does not tell which processes they are of
+    let is_empty = std::fs::read_to_string(dir.join("cgroup.procs")).is_ok_and(|text| text.is_empty());
+    !is_topmost && !is_empty
+}
+
+/// Whether processes may be put into a group.
+fn is_domain(dir: &Path) -> bool {
+    let kind = std::fs::read_to_string(dir.join("cgroup.type"));
+    // version 1 knows nothing else
+    kind.map_or(true, |kind| kind.starts_with("domain") && !kind.contains("invalid"))
 }
 
 /// Whether the groups below `parent` (version 2) have the controller.
