@@ -1,9 +1,14 @@
 //! What the assemblers of disks share: how options are read and where the disk is composed.
 
 use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 
+use archive::compress::{self, Settings};
 use image::SparseFile;
 use image::disk::{self, compose};
+use image::file_system::Kind;
+use image::format::{self, Format, Identity};
 use module::{Args, Context, Result, Tree, ensure};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -45,6 +50,16 @@ pub fn uuid(text: &str, name: &str) -> Result<Uuid> {
     Uuid::parse_str(text).with_context(|| format!("{name}: `{text}` is not a UUID"))
 }
 
+/// Reads the UUID of a file system; that of a FAT file system may be its volume id, such as `7B77-95E7`.
+pub fn file_system_uuid(kind: Kind, text: &str) -> Result<Uuid> {
+    let digits = text.replace('-', "");
+    if kind == Kind::Fat && digits.len() <= 8 {
+        let id = u32::from_str_radix(&digits, 16).with_context(|| format!("`{text}` is no volume id"))?;
+        return Ok(Uuid::from_fields(id, 0, 0, &[0; 8]));
+    }
+    Uuid::parse_str(text).with_context(|| format!("`{text}` is not a UUID"))
+}
+
 /// Makes the file `name`, which must be a plain name, in the output directory, to be read and written.
 pub fn create(output: &Tree, name: &str) -> Result<File> {
     use rustix::fs::OFlags;
@@ -52,6 +67,61 @@ pub fn create(output: &Tree, name: &str) -> Result<File> {
     ensure!(plain, "filename: `{name}` is not a plain file name");
     let fd = output.open_at(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, 0o644)?;
     Ok(fd.into())
+}
+
+/// What becomes of a composed disk.
+#[derive(Debug, Clone)]
+pub enum Form {
+    /// The disk as it is, which may be compressed.
+    Raw(Settings),
+    In(Format),
+}
+
+/// Makes the file `name` in this form of the disk that `compose` makes in an empty file.
+pub fn make(
+    output: &Tree,
+    name: &str,
+    form: &Form,
+    identity: Identity,
+    compose: impl FnOnce(File) -> Result<SparseFile>,
+) -> Result<()> {
+    match form {
+        Form::Raw(Settings {
+            compression: None, ..
+        }) => compose(create(output, name)?).map(drop),
+        Form::Raw(settings) => {
+            let result = create(output, name)?;
+            let disk = compose(scratch(output)?)?;
+            compress::write(result, *settings, |out| copy(&disk, out)).context("cannot compress the image")
+        }
+        Form::In(format) => {
+            let mut first = Some(create(output, name)?);
+            let disk = compose(scratch(output)?)?;
+            let mut create = |path: &Path| match first.take() {
+                Some(file) if path == Path::new(name) => Ok(file),
+                _ => Ok(output.create_file(path)?),
+            };
+            Ok(format::write(
+                &disk,
+                Path::new(name),
+                format,
+                identity,
+                &mut create,
+            )?)
+        }
+    }
+}
+
+fn copy(disk: &SparseFile, to: &mut dyn Write) -> Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < disk.size() {
+        let length = (disk.size() - at).min(buffer.len() as u64) as usize;
+        disk.read(&mut buffer[..length], at)?;
+        to.write_all(&buffer[..length])?;
+        at += length as u64;
+    }
+    Ok(())
 }
 
 /// A file without a name on the disk that holds the output: it vanishes however this process ends.
@@ -62,25 +132,32 @@ pub fn scratch(output: &Tree) -> Result<File> {
     Ok(file)
 }
 
-/// Composes the disk of an assembler in `file`.
-pub fn compose_disk<O>(
-    args: &Args<O>,
-    file: File,
-    root_fs_uuid: &str,
-    ptuuid: Option<&str>,
-    size: Option<&Size>,
-) -> Result<SparseFile> {
-    let root_uuid = uuid(root_fs_uuid, "root_fs_uuid")?;
-    let options = disk::Options {
-        size: size.map(Size::bytes).transpose().context("size")?,
-        disk_guid: match ptuuid {
-            Some(text) => uuid(text, "ptuuid")?,
-            None => Uuid::new_v5(&root_uuid, b"partition table"),
-        },
-        root_uuid,
-        epoch: epoch(args)?,
-    };
-    Ok(compose(file, &args.tree, &options)?)
+/// What the assemblers of disks that boot by BIOS and by UEFI are told.
+#[derive(Debug)]
+pub struct Bootable<'a> {
+    pub filename: &'a str,
+    pub root_fs_uuid: &'a str,
+    pub ptuuid: Option<&'a str>,
+    pub size: Option<&'a Size>,
+}
+
+impl Bootable<'_> {
+    /// Makes the disk in this form.
+    pub fn make<O>(&self, args: &Args<O>, form: &Form) -> Result<()> {
+        make(args.output()?, self.filename, form, Identity::default(), |file| {
+            let root_uuid = uuid(self.root_fs_uuid, "root_fs_uuid")?;
+            let options = disk::Options {
+                size: self.size.map(Size::bytes).transpose().context("size")?,
+                disk_guid: match self.ptuuid {
+                    Some(text) => uuid(text, "ptuuid")?,
+                    None => Uuid::new_v5(&root_uuid, b"partition table"),
+                },
+                root_uuid,
+                epoch: epoch(args)?,
+            };
+            Ok(compose(file, &args.tree, &options)?)
+        })
+    }
 }
 
 /// What the tests of the disks' assemblers share.

@@ -8,12 +8,13 @@
 //! No loop device, no mount and no boot loader of the host takes part. The same tree, options and source epoch give the
 //! same bytes.
 
+use image::format::Format;
 use image::qcow2::{self, Compression};
 use module::{Args, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::disk_image::{self, Size, UUID_PATTERN};
+use crate::disk_image::{Bootable, Form, Size, UUID_PATTERN};
 
 /// Options of `org.osbuild.qcow2`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -53,29 +54,29 @@ enum Method {
 
 module::assembler! {
     file: "qcow2.rs", name: "org.osbuild.qcow2", options: Options, run: run,
-    aliases: ["io.weldr.qcow2"], libraries: [image::SOURCE_DIGEST, include_str!("disk_image.rs")],
+    aliases: ["io.weldr.qcow2"],
+    needs: [Mounts],
+    libraries: [image::SOURCE_DIGEST, archive::SOURCE_DIGEST, include_str!("disk_image.rs")],
 }
 
 fn run(args: Args<Options>) -> Result<()> {
-    let (options, output) = (&args.options, args.output()?);
-    let qcow2 = disk_image::create(output, &options.filename)?;
-    let disk = disk_image::compose_disk(
-        &args,
-        disk_image::scratch(output)?,
-        &options.root_fs_uuid,
-        options.ptuuid.as_deref(),
-        options.size.as_ref(),
-    )?;
+    let options = &args.options;
     let compression = match options.compression {
         Some(Choice::Method(Method::Zstd)) => Compression::Zstd,
         Some(Choice::Method(Method::None) | Choice::Switch(false)) => Compression::None,
         Some(Choice::Method(Method::Zlib) | Choice::Switch(true)) | None => Compression::Zlib,
     };
-    let format = qcow2::Options {
+    let form = Form::In(Format::Qcow2(qcow2::Options {
         compression,
         ..Default::default()
+    }));
+    let disk = Bootable {
+        filename: &options.filename,
+        root_fs_uuid: &options.root_fs_uuid,
+        ptuuid: options.ptuuid.as_deref(),
+        size: options.size.as_ref(),
     };
-    Ok(qcow2::write(&disk, &qcow2, &format)?)
+    disk.make(&args, &form)
 }
 
 #[cfg(test)]

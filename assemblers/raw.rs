@@ -3,16 +3,12 @@
 //! The same disk as `org.osbuild.qcow2` makes, byte for byte as a machine sees it. Uncompressed it is a sparse file:
 //! only what was written takes space.
 
-use std::fs::File;
-use std::io::Write;
-
-use archive::compress::{self, Compression};
-use image::SparseFile;
-use module::{Args, Context, Result};
+use archive::compress::Compression;
+use module::{Args, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::disk_image::{self, Size, UUID_PATTERN};
+use crate::disk_image::{Bootable, Form, Size, UUID_PATTERN};
 
 /// Options of `org.osbuild.raw`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -65,11 +61,12 @@ impl Method {
 
 module::assembler! {
     file: "raw.rs", name: "org.osbuild.raw", options: Options, run: run,
+    needs: [Mounts],
     libraries: [image::SOURCE_DIGEST, archive::SOURCE_DIGEST, include_str!("disk_image.rs")],
 }
 
 fn run(args: Args<Options>) -> Result<()> {
-    let (options, output) = (&args.options, args.output()?);
+    let options = &args.options;
     let method = match options.compression {
         Some(Choice::Method(method)) => method,
         Some(Choice::Switch(on)) => {
@@ -78,43 +75,19 @@ fn run(args: Args<Options>) -> Result<()> {
         }
         None => Method::None,
     };
-    let result = disk_image::create(output, &options.filename)?;
-    let (in_place, packed) = match method.compression() {
-        None => (result, None),
-        Some(compression) => (disk_image::scratch(output)?, Some((result, compression))),
+    let form = Form::Raw(method.compression().into());
+    let disk = Bootable {
+        filename: &options.filename,
+        root_fs_uuid: &options.root_fs_uuid,
+        ptuuid: options.ptuuid.as_deref(),
+        size: options.size.as_ref(),
     };
-    let disk = disk_image::compose_disk(
-        &args,
-        in_place,
-        &options.root_fs_uuid,
-        options.ptuuid.as_deref(),
-        options.size.as_ref(),
-    )?;
-    match packed {
-        Some((result, compression)) => pack(&disk, result, compression).context("cannot compress the image"),
-        None => Ok(()),
-    }
-}
-
-/// Writes the disk into `result`, compressed. More threads give the same bytes.
-fn pack(disk: &SparseFile, result: File, compression: Compression) -> Result<()> {
-    compress::write(result, Some(compression), |out| copy(disk, out))
-}
-
-fn copy(disk: &SparseFile, to: &mut dyn Write) -> Result<()> {
-    let mut buffer = vec![0; 1 << 20];
-    let mut at = 0;
-    while at < disk.size() {
-        let length = (disk.size() - at).min(buffer.len() as u64) as usize;
-        disk.read(&mut buffer[..length], at)?;
-        to.write_all(&buffer[..length])?;
-        at += length as u64;
-    }
-    Ok(())
+    disk.make(&args, &form)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::process::Command;
 
     use super::*;

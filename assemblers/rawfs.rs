@@ -61,8 +61,8 @@ fn run(args: Args<Options>) -> Result<()> {
             };
             ext4::write(&image, tree, &usage, &ext4)?;
         }
-        FsType::Xfs => other_fs::write(&image, tree, Kind::Xfs, uuid, epoch)?,
-        FsType::Btrfs => other_fs::write(&image, tree, Kind::Btrfs, uuid, epoch)?,
+        FsType::Xfs => other_fs::write(&image, tree, Kind::Xfs, uuid, None, epoch)?,
+        FsType::Btrfs => other_fs::write(&image, tree, Kind::Btrfs, uuid, None, epoch)?,
     }
     Ok(())
 }

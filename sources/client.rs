@@ -14,7 +14,7 @@ use crate::access::Access;
 use crate::machine::Machine;
 use crate::pool::Stop;
 use crate::proxy::{Proxies, ProxyConnector};
-use crate::resolver::CachingResolver;
+use crate::resolver::{CachingResolver, Named};
 
 /// Makes requests, over connections that are kept.
 pub(crate) struct Client {
@@ -22,6 +22,7 @@ pub(crate) struct Client {
     stop: Stop,
     connections: usize,
     agents: Mutex<BTreeMap<Access, Agent>>,
+    named: Named,
 }
 
 /// The answer to a request.
@@ -68,6 +69,7 @@ impl Client {
             stop,
             connections,
             agents: Mutex::default(),
+            named: Named::default(),
         }
     }
 
@@ -94,6 +96,7 @@ impl Client {
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(Fault::Final("its scheme is none of http, https, file".into()));
         }
+        self.named.add(uri.host().unwrap_or_default());
         let agent = self.agent(access)?;
         let mut request = agent.get(uri.clone());
         if start > 0 {
@@ -182,7 +185,7 @@ impl Client {
         Ok(Agent::with_parts(
             config(None),
             connector,
-            CachingResolver::new(proxies),
+            CachingResolver::new(proxies, self.named.clone()),
         ))
     }
 

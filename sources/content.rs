@@ -160,6 +160,9 @@ impl Partial {
 
     /// Compares what has come with the checksum; an error is the one found.
     pub(crate) fn verify(&self) -> Result<(), Checksum> {
+        if fault::lifted!("checksums") {
+            return Ok(());
+        }
         self.checksum.verify(self.hasher.clone())
     }
 

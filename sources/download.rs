@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Read;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::attempts::{Attempts, Location};
 use crate::client::{Client, Fault};
@@ -60,6 +61,7 @@ impl Downloads {
         if let Some(error) = &*lock(&self.broken) {
             return Err(format!("{checksum} was not fetched: {error}"));
         }
+        let _span = trace::span("download").with("item", checksum.to_string());
         let partial = self.content.partial(checksum, &self.stop);
         let Some(mut partial) = partial.map_err(|e| self.local(checksum, e))? else {
             return Ok(());
@@ -214,6 +216,7 @@ impl Downloads {
         }
         let mut body = answer.body;
         let mut buffer = vec![0; 128 * 1024];
+        let mut pace = Pace::new(self.client.machine().limits.stall);
         loop {
             if self.stop.is_set() {
                 return Err(Fault::Stopped);
@@ -223,6 +226,7 @@ impl Downloads {
                 Ok(n) => {
                     partial.write(&buffer[..n]).map_err(Fault::Local)?;
                     reporter.bytes(n as u64);
+                    pace.came(n).map_err(Fault::Final)?;
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(self.client.broken(e)),
@@ -267,4 +271,44 @@ impl Read for Counting<'_> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A server that sends, but so slowly that it could hold a build up for good, is none. The least is curl's with the Python
+/// osbuild's options.
+struct Pace {
+    /// How long a server may be too slow.
+    patience: Duration,
+    since: Instant,
+    bytes: usize,
+}
+
+impl Pace {
+    /// Bytes a second.
+    const LEAST: usize = 1000;
+
+    fn new(patience: Duration) -> Self {
+        Self {
+            patience,
+            since: Instant::now(),
+            bytes: 0,
+        }
+    }
+
+    /// Counts what came. The error says that it was too little.
+    fn came(&mut self, bytes: usize) -> Result<(), String> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let elapsed = self.since.elapsed();
+        if elapsed < self.patience {
+            return Ok(());
+        }
+        if self.bytes < Self::LEAST * self.patience.as_secs() as usize && !fault::lifted!("pace") {
+            return Err(format!(
+                "less than {} bytes a second came for {:?}",
+                Self::LEAST,
+                self.patience
+            ));
+        }
+        *self = Self::new(self.patience);
+        Ok(())
+    }
 }

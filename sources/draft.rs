@@ -45,7 +45,7 @@ impl Draft {
 }
 
 /// Removes what is in nobody's hands.
-fn collect(parent: &Path) {
+pub(crate) fn collect(parent: &Path) {
     for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
         let ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
             && entry.file_type().is_ok_and(|kind| kind.is_dir());

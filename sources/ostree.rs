@@ -116,7 +116,8 @@ impl Session {
         if let Some(warning) = warning {
             reporter.retry(warning);
         }
-        std::fs::create_dir_all(&self.dir).map_err(|e| format!("cannot make {}: {e}", self.dir.display()))?;
+        fault::step!(std::fs::create_dir_all(&self.dir))
+            .map_err(|e| format!("cannot make {}: {e}", self.dir.display()))?;
         let archive = Tree::open(&self.dir)
             .map_err(ostree::Error::from)
             .and_then(|dir| Archive::open_or_create(&dir, "repo"))

@@ -84,6 +84,7 @@ pub(crate) fn run<T: Send + 'static>(
     for _ in 0..jobs.clamp(1, count) {
         let (next, work, send, stop) = (next.clone(), work.clone(), send.clone(), stop.clone());
         std::thread::spawn(move || {
+            trace::track_one_of("download");
             while !stop.is_set() {
                 let i = next.fetch_add(1, Ordering::Relaxed);
                 if i >= count {

@@ -1,6 +1,7 @@
 //! Names are looked up once for all the files of a host, and not at all where a proxy does it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,42 @@ use crate::proxy::Proxies;
 /// How long an address is used.
 const VALID: Duration = Duration::from_secs(60);
 
+/// The hosts that manifests and lists of mirrors name. Where a server redirects to is not among them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Named(Arc<Mutex<HashSet<String>>>);
+
+impl Named {
+    pub(crate) fn add(&self, host: &str) {
+        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !hosts.contains(host) {
+            hosts.insert(host.to_owned());
+        }
+    }
+
+    fn has(&self, host: &str) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(host)
+    }
+}
+
+/// Whether an address is of the link the machine is on: where clouds tell a machine its secrets, and no server is.
+fn is_of_the_link(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(address) => address.is_link_local(),
+            None => address.is_unicast_link_local(),
+        },
+    }
+}
+
 /// Looks up the addresses of hosts. ureq asks it before every request, also when the connection is there already.
 #[derive(Debug)]
 pub(crate) struct CachingResolver<R = DefaultResolver> {
     proxies: Proxies,
+    named: Named,
     inner: R,
     hosts: Mutex<HashMap<String, Arc<Mutex<Option<Answer>>>>>,
 }
@@ -30,15 +63,16 @@ struct Answer {
 }
 
 impl CachingResolver {
-    pub(crate) fn new(proxies: Proxies) -> Self {
-        Self::over(DefaultResolver::default(), proxies)
+    pub(crate) fn new(proxies: Proxies, named: Named) -> Self {
+        Self::over(DefaultResolver::default(), proxies, named)
     }
 }
 
 impl<R: Resolver> CachingResolver<R> {
-    fn over(inner: R, proxies: Proxies) -> Self {
+    fn over(inner: R, proxies: Proxies, named: Named) -> Self {
         Self {
             proxies,
+            named,
             inner,
             hosts: Mutex::default(),
         }
@@ -88,6 +122,8 @@ impl<R: Resolver> CachingResolver<R> {
 }
 
 impl<R: Resolver> Resolver for CachingResolver<R> {
+    /// A server may not redirect us to an address of the link.
+    ///
     /// An error is [`Error::Other`], which tells it from trouble with a connection.
     fn resolve(
         &self,
@@ -95,11 +131,27 @@ impl<R: Resolver> Resolver for CachingResolver<R> {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
+        let host = uri.host().unwrap_or_default();
+        let refused = |address: IpAddr| {
+            let of_the_link =
+                is_of_the_link(address) && !self.named.has(host) && !fault::lifted!("link-local");
+            let text = || format!("it redirects to {host}, an address of the machine's own link");
+            of_the_link.then(|| Error::Other(text().into()))
+        };
+        let literal = host.trim_matches(['[', ']']).parse().ok();
+        if let Some(error) = literal.and_then(refused) {
+            return Err(error);
+        }
         match self.proxies.of_url(uri) {
             Some(proxy) if !proxy.resolve_target() => Ok(self.empty()),
-            _ => self
-                .look_up(uri, config, timeout)
-                .map_err(|text| Error::Other(text.into())),
+            _ => {
+                let found = self.look_up(uri, config, timeout);
+                let found = found.map_err(|text| Error::Other(text.into()))?;
+                match found.iter().find_map(|address| refused(address.ip())) {
+                    Some(error) => Err(error),
+                    None => Ok(found),
+                }
+            }
         }
     }
 }
@@ -130,7 +182,7 @@ mod tests {
     #[test]
     fn a_name_is_looked_up_once() {
         let count = Arc::new(AtomicUsize::new(0));
-        let resolver = CachingResolver::over(Counting(count.clone()), Proxies::default());
+        let resolver = CachingResolver::over(Counting(count.clone()), Proxies::default(), Named::default());
         let config = Config::default();
         let barrier = Barrier::new(8);
         std::thread::scope(|scope| {

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use image::{Image, schema};
 
 use crate::digest::Checksum;
-use crate::draft::Draft;
+use crate::draft::{self, Draft};
 use crate::machine::Machine;
 use crate::pool::{Reporter, Stop};
 use crate::{Outcome, Request, SourceModule, describe, work};
@@ -48,6 +48,8 @@ fn schema_map() -> Map<String, Value> {
 
 fn fetch(request: &Request<'_>, machine: Machine) -> Outcome {
     let cache = request.cache.join(CONTENT_TYPE);
+    // where all images are there already nothing else would
+    draft::collect(&cache);
     let stop = Stop::default();
     let there = |(item, _): &(String, Value)| Ok(place(&cache, item)?.join("manifest.json").is_file());
     let (to, until) = (cache.clone(), stop.clone());
@@ -87,7 +89,9 @@ fn bring(
 
 /// The image id: the digest of the configuration, which is compared with the file.
 fn image_id(dir: &Path) -> Result<String, String> {
-    let read = |name: &str| std::fs::read(dir.join(name)).map_err(|e| format!("cannot read its {name}: {e}"));
+    let read = |name: &str| {
+        fault::step!(std::fs::read(dir.join(name))).map_err(|e| format!("cannot read its {name}: {e}"))
+    };
     let manifest: Value = serde_json::from_slice(&read("manifest.json")?)
         .map_err(|e| format!("its manifest is broken: {e}"))?;
     let digest = manifest["config"]["digest"]
@@ -105,11 +109,11 @@ fn image_id(dir: &Path) -> Result<String, String> {
 /// Lets a finished image into the store, in one step.
 fn enter(dir: &Path, place: &Path) -> Result<(), String> {
     let failed = |e: std::io::Error| format!("cannot write {}: {e}", place.display());
-    std::fs::create_dir_all(place.parent().unwrap_or(place)).map_err(failed)?;
+    fault::step!(std::fs::create_dir_all(place.parent().unwrap_or(place))).map_err(failed)?;
     // else a crash could leave the name without the bytes, which would then count as cached
-    let opened = std::fs::File::open(dir).map_err(failed)?;
-    rustix::fs::syncfs(opened).map_err(|e| failed(e.into()))?;
-    match std::fs::rename(dir, place) {
+    let opened = fault::step!(std::fs::File::open(dir)).map_err(failed)?;
+    fault::step!(rustix::fs::syncfs(opened)).map_err(|e| failed(e.into()))?;
+    match fault::step!(std::fs::rename(dir, place)) {
         Err(e) if !matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
             Err(failed(e))
         }

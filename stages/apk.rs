@@ -43,6 +43,7 @@ module::stage! {
             "properties": {"packages": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Anything],
     libraries: [
         include_str!("apk/database.rs"), include_str!("apk/files.rs"), include_str!("apk/order.rs"),
         include_str!("apk/package.rs"), include_str!("apk/scripts.rs"), include_str!("deb/extract.rs"),

@@ -13,7 +13,10 @@ const PROGRAM: &str = "/usr/sbin/authconfig";
 #[serde(deny_unknown_fields)]
 pub struct Options {}
 
-module::stage! { file: "authconfig.rs", name: "org.osbuild.authconfig", options: Options, run: run }
+module::stage! {
+    file: "authconfig.rs", name: "org.osbuild.authconfig", options: Options, run: run,
+    needs: [Chroot],
+}
 
 fn run(args: Args<Options>) -> Result<()> {
     let tree = &args.tree;

@@ -20,7 +20,10 @@ pub struct Options {
     features: Vec<String>,
 }
 
-module::stage! { file: "authselect.rs", name: "org.osbuild.authselect", options: Options, run: run }
+module::stage! {
+    file: "authselect.rs", name: "org.osbuild.authselect", options: Options, run: run,
+    needs: [Chroot],
+}
 
 fn run(args: Args<Options>) -> Result<()> {
     let Options { profile, features } = &args.options;

@@ -56,7 +56,8 @@ module::stage! {
         "mounts": {"type": "array"},
     },
     capabilities: ["CAP_MAC_ADMIN"],
-    libraries: [images::SOURCE],
+    needs: [Anything, ImageTools],
+    libraries: [images::SOURCE, archive::SOURCE_DIGEST],
 }
 
 fn run(args: Args<Options>) -> Result<()> {

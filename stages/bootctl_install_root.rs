@@ -57,6 +57,7 @@ const PLACES: [&str; 3] = ["efi", "boot", "boot/efi"];
 module::stage! {
     file: "bootctl_install_root.rs", name: "org.osbuild.bootctl.install.root", options: Options, run: run,
     takes: {"devices": {"type": "object", "additionalProperties": true}, "mounts": {"type": "array"}},
+    needs: [Anything],
 }
 
 fn run(args: Args<Options>) -> Result<()> {

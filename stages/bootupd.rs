@@ -37,6 +37,7 @@ struct Bios {
 module::stage! {
     file: "bootupd.rs", name: "org.osbuild.bootupd", options: Options, run: run,
     takes: {"devices": {"type": "object", "additionalProperties": true}, "mounts": {"type": "array"}},
+    needs: [Anything],
     libraries: [sysroot::SOURCE],
 }
 

@@ -14,6 +14,7 @@ pub struct Options {}
 
 module::stage! {
     file: "bootupd_gen_metadata.rs", name: "org.osbuild.bootupd.gen-metadata", options: Options, run: run,
+    needs: [Chroot],
 }
 
 fn run(args: Args<Options>) -> Result<()> {

@@ -31,6 +31,7 @@ module::stage! {
         "devices": {"type": "object", "additionalProperties": true},
         "mounts": {"type": "array"},
     },
+    needs: [Anything],
 }
 
 fn run(args: Args<Options>) -> Result<()> {

@@ -29,6 +29,7 @@ module::stage! {
             "properties": {"device": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Anything],
 }
 
 fn run(args: Args<Options>) -> Result<()> {

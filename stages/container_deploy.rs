@@ -32,7 +32,8 @@ module::stage! {
             "properties": {"images": {"type": "object", "additionalProperties": true}},
         },
     },
-    libraries: [images::SOURCE],
+    needs: [Anything, ImageTools],
+    libraries: [images::SOURCE, archive::SOURCE_DIGEST],
 }
 
 fn run(args: Args<Options>) -> Result<()> {

@@ -59,6 +59,7 @@ module::stage! {
         "inputs": {"type": "object", "additionalProperties": true}
     },
     capabilities: ["CAP_MAC_ADMIN"],
+    needs: [FileCapabilities],
     libraries: [include_str!("copy/place.rs")],
 }
 

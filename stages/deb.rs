@@ -75,6 +75,7 @@ module::stage! {
             "properties": {"packages": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Anything],
     libraries: [
         include_str!("deb/ahead.rs"), include_str!("deb/ar.rs"), include_str!("deb/archive.rs"),
         include_str!("deb/control.rs"), include_str!("deb/database.rs"), include_str!("deb/docs.rs"),

@@ -27,7 +27,10 @@ struct Package {
     mark: String,
 }
 
-module::stage! { file: "dnf4_mark.rs", name: "org.osbuild.dnf4.mark", options: Options, run: run }
+module::stage! {
+    file: "dnf4_mark.rs", name: "org.osbuild.dnf4.mark", options: Options, run: run,
+    needs: [Anything],
+}
 
 fn run(args: Args<Options>) -> Result<()> {
     for mark in ["install", "group"] {

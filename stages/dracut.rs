@@ -71,6 +71,7 @@ pub struct Options {
 
 module::stage! {
     file: "dracut.rs", name: "org.osbuild.dracut", options: Options, run: run,
+    needs: [Chroot],
     libraries: [common::SOURCE],
 }
 

@@ -45,7 +45,10 @@ struct Zone {
     sources: Vec<String>,
 }
 
-module::stage! { file: "firewall.rs", name: "org.osbuild.firewall", options: Options, run: run }
+module::stage! {
+    file: "firewall.rs", name: "org.osbuild.firewall", options: Options, run: run,
+    needs: [Chroot],
+}
 
 fn run(args: Args<Options>) -> Result<()> {
     ensure!(

@@ -25,6 +25,7 @@ module::stage! {
             "properties": {"containers": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Anything, ImageTools],
 }
 
 fn run(args: Args<Options>) -> Result<()> {

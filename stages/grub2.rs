@@ -142,6 +142,7 @@ enum TimeoutStyle {
 
 module::stage! {
     file: "grub2.rs", name: "org.osbuild.grub2", options: Options, run: run,
+    needs: [Chroot],
     libraries: [
         include_str!("grub2/bls.rs"),
         include_str!("grub2/core_image.rs"),

@@ -8,10 +8,9 @@
 //!
 //! Without `location` the file becomes the core image itself, as El Torito wants it.
 
-use std::path::Path;
-
+use image::grub_core::{BIOS, Core};
 use image::{SparseFile, grub_bios};
-use module::{Args, Context, Result, Tool, ensure};
+use module::{Args, Context, Result, ensure};
 use rustix::fs::OFlags;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -29,7 +28,7 @@ pub struct Options {
     /// The sector that the core image begins at.
     location: Option<i64>,
     /// How the core image is made.
-    core: Core,
+    core: CoreOptions,
     /// Where GRUB finds its configuration and modules.
     prefix: Prefix,
     /// Bytes of a sector.
@@ -41,7 +40,7 @@ pub struct Options {
 /// What goes into the core image.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Core {
+struct CoreOptions {
     /// By `grub-mkimage`, always.
     #[serde(rename = "type")]
     _kind: Mkimage,
@@ -118,8 +117,6 @@ module::stage! {
     libraries: [image::SOURCE_DIGEST, common::SOURCE],
 }
 
-const BIOS: &str = "i386-pc";
-const MODULES: &str = "/usr/lib/grub";
 /// The boot sector, whatever the disk's sectors are.
 const BOOT: usize = 512;
 
@@ -129,16 +126,9 @@ fn sector() -> Whole {
 
 fn run(args: Args<Options>) -> Result<()> {
     let options = &args.options;
-    let modules = Path::new(MODULES).join(&options.platform);
-    let dir = tempfile::tempdir()?;
-    let core = dir.path().join("core.img");
-    mkimage(options)
-        .arg("--output")
-        .arg(&core)
-        .args(options.modules())
-        .run()?;
-    let core = std::fs::read(core).context("cannot read the core image")?;
-    println!("the core image has {} bytes", core.len());
+    let prefix = options.prefix.text();
+    let core_image = options.core_image(&prefix);
+    let core = core_image.make()?;
     let file = options.filename.trim_start_matches('/');
     let Some(location) = options.location.filter(|location| *location != 0) else {
         return Ok(args.tree.write(file, core)?);
@@ -147,9 +137,7 @@ fn run(args: Args<Options>) -> Result<()> {
     let fd = args.tree.open_at(file, OFlags::RDWR, 0)?;
     let disk = SparseFile::open(fd.into())?;
     if options.platform == BIOS {
-        let boot = modules.join("boot.img");
-        let boot = std::fs::read(&boot).with_context(|| format!("cannot read {}", boot.display()))?;
-        install_bios(&disk, &boot, &core, location, options.sector_size)
+        install_bios(&disk, &core_image.boot()?, &core, location, options.sector_size)
     } else {
         install(&disk, &core, location, options.sector_size)
     }
@@ -185,26 +173,16 @@ fn place(disk: &SparseFile, core: &[u8], location: u64, sector: Whole) -> Result
     Ok(start)
 }
 
-fn mkimage(options: &Options) -> Tool {
-    let format = match options.core.filesystem {
-        Filesystem::Iso9660 => "i386-pc-eltorito",
-        _ => &options.platform,
-    };
-    Tool::new(options.binary())
-        .args(["--verbose", "--directory"])
-        .arg(Path::new(MODULES).join(&options.platform))
-        .args(["--prefix", &options.prefix.text(), "--format", format])
-        .args(["--compression", "auto"])
-}
-
 impl Options {
-    /// The name that is asked for, else the one that there is.
-    fn binary(&self) -> &str {
-        const NAMES: [&str; 2] = ["grub2-mkimage", "grub-mkimage"];
-        let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into());
-        let is_there = |name: &&&str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
-        let found = || NAMES.iter().find(is_there).unwrap_or(&NAMES[0]);
-        self.core.binary.as_deref().unwrap_or_else(|| found())
+    fn core_image<'a>(&'a self, prefix: &'a str) -> Core<'a> {
+        let eltorito = matches!(self.core.filesystem, Filesystem::Iso9660);
+        Core {
+            binary: self.core.binary.as_deref(),
+            platform: &self.platform,
+            format: eltorito.then_some("i386-pc-eltorito"),
+            prefix,
+            modules: self.modules(),
+        }
     }
 
     /// The modules that the core image needs to find the others.

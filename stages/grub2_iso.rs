@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use module::{Args, Context, Result, Tree};
+use module::{Args, Result, Tree};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -102,28 +102,13 @@ const DIR: &str = "EFI/BOOT";
 fn install(tree: &Tree, options: &Options, build_root: &Tree) -> Result<()> {
     tree.mkdir_all("EFI")?;
     tree.mkdir(DIR, 0o755)?;
-    let loaders = Path::new("boot/efi/EFI").join(options.vendor.trim_start_matches('/'));
-    for architecture in &options.architectures {
-        let architecture = architecture.to_lowercase();
-        for (from, to) in [
-            (
-                format!("shim{architecture}.efi"),
-                format!("BOOT{}.EFI", architecture.to_uppercase()),
-            ),
-            (format!("mm{architecture}.efi"), format!("mm{architecture}.efi")),
-            (
-                format!("gcd{architecture}.efi"),
-                format!("grub{architecture}.efi"),
-            ),
-        ] {
-            artifacts::copy_file(build_root, &loaders.join(from), tree, &Path::new(DIR).join(to))
-                .context("a boot loader's package is missing in the build pipeline")?;
-        }
-    }
-    tree.mkdir_all(format!("{DIR}/fonts"))?;
-    let font = Path::new(DIR).join("fonts/unicode.pf2");
-    artifacts::copy_file(build_root, Path::new("usr/share/grub/unicode.pf2"), tree, &font)
-        .context("GRUB's font is missing in the build pipeline")?;
+    artifacts::loaders(
+        build_root,
+        &options.vendor,
+        &options.architectures,
+        tree,
+        Path::new(DIR),
+    )?;
     let text = menu(options).text();
     tree.write(format!("{DIR}/grub.cfg"), &text)?;
     if options.architectures.iter().any(|name| name == "IA32") {

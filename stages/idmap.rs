@@ -75,6 +75,7 @@ struct Ranges {
 
 module::stage! {
     file: "idmap.rs", name: "org.osbuild.idmap", options: Options, run: run,
+    needs: [FileCapabilities],
     libraries: [common::SOURCE],
 }
 

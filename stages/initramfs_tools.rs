@@ -40,6 +40,7 @@ enum Compression {
 
 module::stage! {
     file: "initramfs_tools.rs", name: "org.osbuild.initramfs-tools", options: Options, run: run,
+    needs: [Chroot],
 }
 
 const PROGRAM: &str = "usr/sbin/update-initramfs";

@@ -15,9 +15,11 @@ mod apk;
 mod apt_config;
 mod authconfig;
 mod authselect;
+mod bfb;
 mod bootc_install_config;
 mod bootc_install_to_filesystem;
 mod bootctl_install_root;
+mod bootiso_mono;
 mod bootupd;
 mod bootupd_gen_metadata;
 mod btrfs_subvol;
@@ -198,9 +200,11 @@ pub static MODULES: &[&module::Module] = &[
     &apt_config::MODULE,
     &authconfig::MODULE,
     &authselect::MODULE,
+    &bfb::MODULE,
     &bootc_install_config::MODULE,
     &bootc_install_to_filesystem::MODULE,
     &bootctl_install_root::MODULE,
+    &bootiso_mono::MODULE,
     &bootupd::MODULE,
     &bootupd_gen_metadata::MODULE,
     &btrfs_subvol::MODULE,

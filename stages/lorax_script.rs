@@ -66,6 +66,7 @@ struct Branding {
 
 module::stage! {
     file: "lorax_script.rs", name: "org.osbuild.lorax-script", options: Options, run: run,
+    needs: [Anything],
     libraries: [
         units::SOURCE, commands::SOURCE, line::SOURCE, packages::SOURCE, pattern::SOURCE, python::SOURCE,
     ],

@@ -11,8 +11,6 @@ use serde_json::json;
 
 use crate::disk::{self, Content, Target};
 
-const MIB: u64 = 1 << 20;
-
 /// Options of `org.osbuild.mkfs.fat`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -71,13 +69,11 @@ fn run(args: Args<Options>) -> Result<()> {
 }
 
 fn kind(bits: Option<u8>, size: u64) -> Kind {
-    match (bits, size) {
-        (Some(12), _) => Kind::Fat12,
-        (Some(16), _) => Kind::Fat16,
-        (Some(_), _) => Kind::Fat32,
-        (None, size) if size < 4 * MIB => Kind::Fat12,
-        (None, size) if size <= 512 * MIB => Kind::Fat16,
-        (None, _) => Kind::Fat32,
+    match bits {
+        Some(12) => Kind::Fat12,
+        Some(16) => Kind::Fat16,
+        Some(_) => Kind::Fat32,
+        None => Kind::of_mkfs(size),
     }
 }
 
@@ -108,6 +104,8 @@ fn seen_by_bios(options: &Options, sector: u64) -> Result<Disk> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MIB: u64 = 1 << 20;
 
     #[test]
     fn the_width_follows_mkfs_fat() {

@@ -22,6 +22,7 @@ fn linux() -> String {
 
 module::stage! {
     file: "mkinitcpio.rs", name: "org.osbuild.mkinitcpio", options: Options, run: run,
+    needs: [Chroot],
     libraries: [common::SOURCE],
 }
 

@@ -63,7 +63,10 @@ struct Config {
     compress_results: bool,
 }
 
-module::stage! { file: "oscap_remediation.rs", name: "org.osbuild.oscap.remediation", options: Options, run: run }
+module::stage! {
+    file: "oscap_remediation.rs", name: "org.osbuild.oscap.remediation", options: Options, run: run,
+    needs: [Anything],
+}
 
 fn default_dir() -> String {
     "/root".into()

@@ -45,6 +45,7 @@ module::stage! {
         },
     },
     capabilities: ["CAP_MAC_ADMIN", "CAP_NET_ADMIN", "CAP_SYS_PTRACE"],
+    needs: [Anything],
     libraries: [
         sysroot::SOURCE, common::SOURCE,
         ostree::SOURCES[0], ostree::SOURCES[1], ostree::SOURCES[2], ostree::SOURCES[3], ostree::SOURCES[4],
@@ -54,9 +55,7 @@ module::stage! {
 const COMPOSE: &str = "compose.json";
 
 fn run(args: Args<Options>) -> Result<()> {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let mut programs = std::env::split_paths(&paths).map(|dir| dir.join("rpm-ostree"));
-    match programs.any(|program| program.is_file()) {
+    match sysroot::has_rpm_ostree() {
         true => with_rpm_ostree(&args)?,
         false => as_it_is(&args)?,
     }

@@ -39,6 +39,7 @@ module::stage! {
         },
     },
     capabilities: ["CAP_MAC_ADMIN"],
+    needs: [FileCapabilities, Mounts],
     libraries: [sysroot::SOURCE],
 }
 

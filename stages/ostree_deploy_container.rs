@@ -38,7 +38,8 @@ module::stage! {
         },
     },
     capabilities: ["CAP_MAC_ADMIN"],
-    libraries: [sysroot::SOURCE, images::SOURCE],
+    needs: [ImageTools],
+    libraries: [sysroot::SOURCE, images::SOURCE, archive::SOURCE_DIGEST],
 }
 
 fn run(args: Args<Options>) -> Result<()> {

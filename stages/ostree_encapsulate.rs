@@ -45,6 +45,7 @@ module::stage! {
         },
     },
     capabilities: ["CAP_MAC_ADMIN"],
+    needs: [Anything],
     libraries: [sysroot::SOURCE],
 }
 

@@ -23,6 +23,7 @@ module::stage! {
         "devices": {"type": "object", "additionalProperties": true},
         "mounts": {"type": "array"},
     },
+    needs: [FileCapabilities],
     libraries: [sysroot::SOURCE],
 }
 

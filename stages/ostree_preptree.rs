@@ -3,11 +3,18 @@
 //! `/etc` goes to `/usr/etc`; `/home`, `/opt`, `/srv`, `/mnt`, `/root`, `/media` and `/ostree` become links, and a
 //! `/home` that is not empty goes to `/var/home`; then `rpm-ostree compose postprocess` does the rest, such as moving the
 //! kernel and making the initramfs.
+//!
+//! Where the build root has no rpm-ostree, as on Debian, the rest is done here: kernels go with the initial RAM file
+//! systems that are there to `/usr/lib/modules`, `/usr/local` becomes a link to `/var/usrlocal`, and what lies below
+//! `/var` is made by `tmpfiles.d` when the system starts, apart from files, which are left out. `/etc/passwd` and
+//! `/etc/group` stay as they are, and there are no arguments for dracut.
+
+mod postprocess;
 
 use std::ffi::OsStr;
 use std::path::Path;
 
-use module::{Args, Context, Result, Tool, Tree};
+use module::{Args, Context, Result, Tool, Tree, ensure};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -40,7 +47,8 @@ impl Default for Options {
 module::stage! {
     file: "ostree_preptree.rs", name: "org.osbuild.ostree.preptree", options: Options, run: run,
     capabilities: ["CAP_MAC_ADMIN", "CAP_NET_ADMIN", "CAP_SYS_PTRACE"],
-    libraries: [sysroot::SOURCE],
+    needs: [Anything],
+    libraries: [sysroot::SOURCE, include_str!("ostree_preptree/postprocess.rs")],
 }
 
 /// Of rpm-ostree, `rust/src/composepost.rs`.
@@ -63,6 +71,13 @@ fn run(args: Args<Options>) -> Result<()> {
     let machine_id = args.tree.exists("etc/machine-id");
     args.tree.rename("etc", "usr/etc")?;
     rearrange(&args.tree, options.tmp_is_dir)?;
+    if !sysroot::has_rpm_ostree() {
+        ensure!(
+            options.initramfs_args.is_empty(),
+            "`initramfs-args`: they need rpm-ostree in the build root"
+        );
+        return postprocess::run(&args.tree);
+    }
     let treefile = Treefile::default()
         .with("boot-location", "new")
         .with("machineid-compat", machine_id)

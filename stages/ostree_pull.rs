@@ -27,6 +27,7 @@ module::stage! {
         },
     },
     capabilities: ["CAP_MAC_ADMIN"],
+    needs: [FileCapabilities],
     libraries: [sysroot::SOURCE],
 }
 

@@ -29,6 +29,7 @@ module::stage! {
             "properties": {"packages": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Anything],
     libraries: [common::SOURCE, include_str!("pacman/database.rs")],
 }
 

@@ -24,6 +24,7 @@ fn archlinux() -> Vec<String> {
 
 module::stage! {
     file: "pacman_keyring.rs", name: "org.osbuild.pacman-keyring", options: Options, run: run,
+    needs: [Chroot],
     libraries: [common::SOURCE],
 }
 

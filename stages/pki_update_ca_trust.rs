@@ -16,7 +16,10 @@ const PROGRAMS: [(&str, &[&str]); 2] = [
 #[serde(deny_unknown_fields)]
 pub struct Options {}
 
-module::stage! { file: "pki_update_ca_trust.rs", name: "org.osbuild.pki.update-ca-trust", options: Options, run: run }
+module::stage! {
+    file: "pki_update_ca_trust.rs", name: "org.osbuild.pki.update-ca-trust", options: Options, run: run,
+    needs: [Chroot],
+}
 
 fn run(args: Args<Options>) -> Result<()> {
     let found = PROGRAMS.iter().find(|(program, _)| args.tree.is_file(program));

@@ -6,8 +6,11 @@
 //!
 //! A `vpc` disk that is not a whole number of MiB is rounded up to one, as Azure demands, unless `force_size` is false.
 
+use std::path::Path;
+
+use image::format::{self, Identity};
 use image::qcow2::{self, Compression};
-use image::{SparseFile, vdi, vhd, vhdx, vmdk};
+use image::{SparseFile, vhd, vmdk};
 use module::{Args, Context, Result, bail};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -115,32 +118,47 @@ fn run(args: Args<Options>) -> Result<()> {
     // the same stage gives the same disk the same identity
     let seed = args.meta.id.as_deref().unwrap_or(filename);
     let uuid = Uuid::new_v5(&Uuid::NAMESPACE_OID, seed.as_bytes());
-    let output = || args.tree.create_file(filename);
-    match &args.options.format {
-        Format::Qcow2 { compression, compat } => {
-            let version_2 = match compat.as_deref() {
-                Some("0.10" | "v2") => true,
-                Some("1.1" | "v3") | None => false,
-                Some(other) => bail!("format.compat: `{other}` is neither \"0.10\" nor \"1.1\""),
-            };
-            let options = qcow2::Options {
-                compression: if *compression {
-                    Compression::Zlib
-                } else {
-                    Compression::None
-                },
-                version_2,
-                threads: 0,
-            };
-            qcow2::write(&disk, &output()?, &options)?;
-        }
-        Format::Vdi {} => vdi::write(&disk, &output()?, uuid, 0)?,
-        Format::Vhdx {} => vhdx::write(&disk, &output()?, uuid, 0)?,
-        Format::Vpc {
-            force_size,
-            subformat,
-        } => {
-            let options = vhd::Options {
+    let identity = Identity {
+        uuid,
+        time: args.meta.source_epoch,
+    };
+    // a VMDK may be several files: those beside the first one go where it goes
+    let mut create = |name: &Path| Ok(args.tree.create_file(name)?);
+    let format = args.options.format.of_image()?;
+    Ok(format::write(
+        &disk,
+        Path::new(filename),
+        &format,
+        identity,
+        &mut create,
+    )?)
+}
+
+impl Format {
+    fn of_image(&self) -> Result<format::Format> {
+        Ok(match self {
+            Self::Qcow2 { compression, compat } => {
+                let version_2 = match compat.as_deref() {
+                    Some("0.10" | "v2") => true,
+                    Some("1.1" | "v3") | None => false,
+                    Some(other) => bail!("format.compat: `{other}` is neither \"0.10\" nor \"1.1\""),
+                };
+                format::Format::Qcow2(qcow2::Options {
+                    compression: if *compression {
+                        Compression::Zlib
+                    } else {
+                        Compression::None
+                    },
+                    version_2,
+                    threads: 0,
+                })
+            }
+            Self::Vdi {} => format::Format::Vdi,
+            Self::Vhdx {} => format::Format::Vhdx,
+            Self::Vpc {
+                force_size,
+                subformat,
+            } => format::Format::Vhd {
                 kind: match subformat {
                     VpcSubformat::Fixed => vhd::Kind::Fixed,
                     VpcSubformat::Dynamic => vhd::Kind::Dynamic,
@@ -150,45 +168,19 @@ fn run(args: Args<Options>) -> Result<()> {
                 } else {
                     vhd::Rounding::Geometry
                 },
-                uuid,
-                time: args
-                    .meta
-                    .source_epoch
-                    .and_then(|time| u64::try_from(time).ok())
-                    .unwrap_or_default(),
-                threads: 0,
-            };
-            vhd::write(&disk, &output()?, &options)?;
-        }
-        Format::Vmdk {
-            adapter_type,
-            compat6,
-            subformat,
-            ..
-        } => {
-            let options = vmdk::Options {
+            },
+            Self::Vmdk {
+                adapter_type,
+                compat6,
+                subformat,
+                ..
+            } => format::Format::Vmdk {
                 subformat: subformat.map(Into::into).unwrap_or_default(),
                 adapter: adapter_type.map(Into::into).unwrap_or_default(),
                 compat6: *compat6,
-                content_id: uuid.as_fields().0 & 0x7fff_ffff,
-                threads: 0,
-            };
-            vmdk_files(&args, &disk, filename, &options)?;
-        }
+            },
+        })
     }
-    Ok(())
-}
-
-/// A VMDK may be several files: those beside the first one go where it goes.
-fn vmdk_files(
-    args: &Args<Options>,
-    disk: &SparseFile,
-    filename: &str,
-    options: &vmdk::Options,
-) -> Result<()> {
-    let (dir, name) = filename.rsplit_once('/').unwrap_or(("", filename));
-    let mut create = |name: &str| Ok(args.tree.create_file(std::path::Path::new(dir).join(name))?);
-    Ok(vmdk::write(disk, name, options, &mut create)?)
 }
 
 impl From<Adapter> for vmdk::Adapter {

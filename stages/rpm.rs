@@ -163,6 +163,7 @@ module::stage! {
             "properties": {"packages": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Anything],
     libraries: [include_str!("rpm/query.rs"), include_str!("rpm/surroundings.rs")],
 }
 

@@ -24,6 +24,7 @@ pub struct Options {
 module::stage! {
     file: "rpm_ostree.rs", name: "org.osbuild.rpm-ostree", options: Options, run: run,
     capabilities: ["CAP_MAC_ADMIN", "CAP_NET_ADMIN", "CAP_SYS_PTRACE"],
+    needs: [Anything],
     libraries: [sysroot::SOURCE],
 }
 

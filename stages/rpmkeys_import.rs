@@ -22,6 +22,7 @@ module::stage! {
             "properties": {"keys": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Chroot],
     libraries: [include_str!("rpm.rs"), include_str!("rpm/query.rs")],
 }
 

@@ -60,6 +60,7 @@ module::stage! {
         "inputs": {"type": "object", "additionalProperties": true},
     },
     capabilities: ["CAP_MAC_ADMIN"],
+    needs: [Labels],
     libraries: [common::SOURCE, labels::SOURCE],
 }
 

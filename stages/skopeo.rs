@@ -73,7 +73,8 @@ module::stage! {
             },
         },
     },
-    libraries: [images::SOURCE],
+    needs: [ImageTools],
+    libraries: [images::SOURCE, archive::SOURCE_DIGEST],
 }
 
 fn run(args: Args<Options>) -> Result<()> {

@@ -40,6 +40,7 @@ module::stage! {
             "properties": {"root-tree": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Anything],
     libraries: [disk::SOURCE],
 }
 

@@ -3,7 +3,8 @@
 //! The only file of the input `file`, of any format and compression, is unpacked below `prefix`, which must be there.
 //! Owners go by their numbers; modes, times, access control lists, file capabilities and other attributes are restored,
 //! SELinux labels are not. What is in the way is replaced, directories are merged. No member leads out of `prefix`: links
-//! are followed inside it, and `..` is refused. Device nodes of `/dev` are left out; others cannot be made in a sandbox.
+//! are followed inside it, and `..` is refused. Device nodes are made where this process may, those of `/dev` are left out
+//! otherwise, and others the executor makes, as root.
 
 use std::fs::File;
 
@@ -28,6 +29,7 @@ module::stage! {
             "properties": {"file": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [FileCapabilities, DeviceNodes],
     libraries: [archive::SOURCE_DIGEST],
 }
 
@@ -42,9 +44,10 @@ fn run(args: Args<Options>) -> Result<()> {
         .subtree(&args.options.prefix)
         .context("options: prefix")?;
     let file = File::open(&input.path).with_context(|| format!("cannot open {}", input.name))?;
-    let count = archive::decompress::open(file)
-        .and_then(|content| archive::extract::unpack(&to, content))
+    let (count, devices) = archive::decompress::open(file)
+        .and_then(|content| archive::extract::unpack_most(&to, content))
         .with_context(|| format!("input `file`: {}", input.name))?;
+    args.do_as_root(&to, devices)?;
     println!("{count} members unpacked");
     Ok(())
 }

@@ -17,7 +17,10 @@ pub struct Options {
     policy: String,
 }
 
-module::stage! { file: "update_crypto_policies.rs", name: "org.osbuild.update-crypto-policies", options: Options, run: run }
+module::stage! {
+    file: "update_crypto_policies.rs", name: "org.osbuild.update-crypto-policies", options: Options, run: run,
+    needs: [Chroot],
+}
 
 fn run(args: Args<Options>) -> Result<()> {
     ensure!(

@@ -47,6 +47,7 @@ module::stage! {
         },
         "mounts": {"type": "array", "minItems": 1},
     },
+    needs: [Anything],
 }
 
 fn default_blocksize() -> Number {

@@ -1,5 +1,6 @@
 //! What the stages that make archives and images of an input share.
 
+mod loaders;
 mod menu;
 mod output;
 mod source;
@@ -11,6 +12,7 @@ use archive::compress::{Compression, Settings};
 use module::{Args, Context, Result};
 
 pub use crate::grub2::bls::{copy_file, copy_tree};
+pub use loaders::{loaders, removable};
 pub use menu::{Custom, Menu};
 pub use output::ToolOutput;
 pub use source::source;
@@ -19,6 +21,7 @@ pub use virtual_size::virtual_size;
 /// The text of these files, for the digests of the stages built on them.
 pub const SOURCE: &str = concat!(
     include_str!("mod.rs"),
+    include_str!("loaders.rs"),
     include_str!("menu.rs"),
     include_str!("output.rs"),
     include_str!("source.rs"),

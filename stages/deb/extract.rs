@@ -144,7 +144,11 @@ impl Attributes {
             }
         }
         let header = entry.header();
-        let id = |id: std::io::Result<u64>| u32::try_from(id?).context("its owner is out of range");
+        let id = |id: std::io::Result<u64>| {
+            // the last number is nobody's: to the kernel it means not to change the owner
+            let id = u32::try_from(id?).ok().filter(|id| *id != u32::MAX);
+            id.context("its owner is out of range")
+        };
         let at = Timespec {
             tv_sec: i64::try_from(header.mtime()?).unwrap_or(0),
             tv_nsec: 0,

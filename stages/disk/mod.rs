@@ -2,12 +2,10 @@
 
 mod guid;
 mod made;
-mod space;
 mod target;
 
-pub use guid::{derived, label, type_guid, uuid};
+pub use guid::{derived, label, uuid};
 pub use made::{Content, epoch};
-pub use space::{Space, Wanted, first_usable};
 pub use target::Target;
 
 /// The text of these files, for the digests of the stages built on them.
@@ -15,7 +13,6 @@ pub const SOURCE: &str = concat!(
     include_str!("mod.rs"),
     include_str!("guid.rs"),
     include_str!("made.rs"),
-    include_str!("space.rs"),
     include_str!("target.rs")
 );
 

@@ -132,13 +132,7 @@ impl Target {
             self.size
         );
         self.clear()?;
-        let mut result = Ok(());
-        other.blocks(0, other.size(), &mut |at, block| {
-            if result.is_ok() {
-                result = self.image.write(block, self.start + at);
-            }
-        })?;
-        Ok(result?)
+        Ok(self.image.write_all_of(other, self.start)?)
     }
 }
 

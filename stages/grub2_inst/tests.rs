@@ -1,4 +1,4 @@
-use std::process::Command;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn the_core_image_finds_its_partition() {
     }));
     assert_eq!(two.prefix.text(), "/boot/grub2/");
     assert_eq!(two.modules(), ["part_msdos", "ext2"]);
-    assert_eq!(two.binary(), "my-mkimage");
+    assert_eq!(two.core_image("").binary, Some("my-mkimage"));
 }
 
 #[test]
@@ -54,9 +54,9 @@ fn boot_code_and_core_are_written_around_the_table() {
 
 #[test]
 fn grub_makes_the_core_image() {
-    let options = options(json!({"location": 2048}));
-    let have = Path::new("/usr/lib/grub/i386-pc/boot.img").is_file();
-    if !have || Command::new(options.binary()).arg("--version").output().is_err() {
+    let have =
+        ["/usr/lib/grub/i386-pc/boot.img", "/usr/bin/grub-mkimage"].map(|path| Path::new(path).is_file());
+    if have != [true; 2] {
         return println!("skipped: GRUB for a BIOS is not installed");
     }
     let dir = tempfile::tempdir().unwrap();
@@ -69,7 +69,6 @@ fn grub_makes_the_core_image() {
     }}))
     .unwrap();
     let bytes = std::fs::read(disk).unwrap();
-    assert!(bytes.windows(18).any(|window| window == b"(,gpt2)/boot/grub2"));
     assert_eq!(bytes[0x5c..0x64], 2048u64.to_le_bytes());
     assert_eq!(bytes[(1 << 20) + 500..(1 << 20) + 508], 2049u64.to_le_bytes());
 }

@@ -54,6 +54,12 @@ pub fn ostree(args: &[&str]) -> Tool {
     Tool::new("ostree").args(args)
 }
 
+/// Whether the build root has rpm-ostree.
+pub fn has_rpm_ostree() -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).any(|dir| dir.join("rpm-ostree").is_file())
+}
+
 /// A path of the tree, as the tools want it: absolute, whether or not it is written with a slash.
 pub fn below(tree: &Path, path: &str) -> PathBuf {
     tree.join(path.trim_start_matches('/'))

@@ -97,6 +97,19 @@ impl Binaries {
         Ok(dir.join("osbuild"))
     }
 
+    /// An osbuild with failpoints: the one that the environment names, else it is built once.
+    ///
+    /// # Errors
+    /// As for [`build`](Self::build).
+    pub fn find_with_failpoints(&self) -> Result<PathBuf> {
+        static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        let found = FOUND.get_or_init(|| match std::env::var_os("OSBUILD_TEST_FAILPOINTS") {
+            Some(path) => Ok(PathBuf::from(path)),
+            None => self.with_failpoints().map_err(|e| format!("{e:#}")),
+        });
+        found.clone().map_err(anyhow::Error::msg)
+    }
+
     /// Those that the environment names; without that, those of the dev profile, brought up to date once.
     ///
     /// # Errors

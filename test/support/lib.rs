@@ -8,6 +8,7 @@
 //! * [`manifests`]: small manifests, and modules in shell
 //! * [`listing`]: everything that is to be said of a directory tree
 //! * [`SmallDisk`]: a file system to fill up
+//! * [`Ordinary`], [`Container`]: a user who is not root, a container that is nobody's
 //! * [`need`]: what a promise needs of the machine
 //! * [`torture`]: what a store must survive
 
@@ -20,6 +21,7 @@ pub mod listing;
 pub mod manifests;
 pub mod need;
 pub mod oracle;
+pub mod ordinary;
 pub mod qemu;
 mod run;
 mod small_disk;
@@ -29,5 +31,6 @@ pub use binaries::{Binaries, Profile, is_static, repository};
 pub use env::TestEnv;
 pub use httpd::{Httpd, Reply};
 pub use left_behind::left_behind;
+pub use ordinary::{Container, Ordinary};
 pub use run::{Run, ends_within, run};
 pub use small_disk::SmallDisk;

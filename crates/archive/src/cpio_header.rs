@@ -216,7 +216,7 @@ fn decode_bin(from: &mut impl Read) -> Result<(Fields, u64, u64)> {
     let mut header = [0; 26];
     from.read_exact(&mut header)?;
     let number = |index: usize| u64::from(u16::from_le_bytes([header[2 * index], header[2 * index + 1]]));
-    if number(0) != BINARY.into() {
+    if number(0) != u64::from(BINARY) {
         return Err(other_format());
     }
     let fields = Fields {

@@ -14,8 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{self, FileType, Mode, OFlags, XattrFlags};
-use rustix::io::Errno;
-use tree::{Kind as TreeKind, Tree};
+use tree::{Deed, Kind as TreeKind, Tree};
 
 use crate::tar::{Entry, Kind, Reader};
 use crate::{Error, Result};
@@ -26,56 +25,102 @@ use crate::{Error, Result};
 /// The archive is damaged; a member leads out of the tree, or cannot be made: a device, unless it is one of `/dev`, which
 /// is left out.
 pub fn unpack(tree: &Tree, from: impl Read) -> Result<u64> {
+    let (count, refused) = unpack_most(tree, from)?;
+    match refused.first() {
+        None => Ok(count),
+        Some((path, _)) => Error::unsuitable(format!(
+            "cannot unpack /{}: device nodes cannot be made in a sandbox, those of /dev are left out: leave this one out of \
+             the archive",
+            path.display()
+        )),
+    }
+}
+
+/// [`unpack`]; the device nodes that this process may not make are returned, for somebody who may.
+pub fn unpack_most(tree: &Tree, from: impl Read) -> Result<(u64, Vec<(PathBuf, Deed)>)> {
     let mut reader = Reader::new(from);
-    let mut times = BTreeMap::new();
+    let mut unpacker = Unpacker::new(tree);
     let mut count = 0;
     while let Some(entry) = reader.entry()? {
         let path = inside(&entry.path)?;
-        let shown = format!("/{}", path.display());
-        if entry.kind == Kind::Directory {
-            times.insert(path.clone(), entry.mtime);
-        } else {
-            // it may have taken a directory's place
-            times.remove(&path);
-        }
-        make(tree, &path, &entry, &mut reader)
-            .map_err(|error| error.about(&format!("cannot unpack {shown}")))?;
+        unpacker.unpack(&path, &entry, &mut reader)?;
         count += 1;
     }
-    // last, since what is made in a directory changes its time
-    for (path, (seconds, nanoseconds)) in times {
-        if matches!(tree.stat(&path)?, Some(stat) if stat.kind == TreeKind::Directory) {
-            tree.set_mtime(&path, seconds, nanoseconds)?;
-        }
-    }
-    Ok(count)
+    Ok((count, unpacker.finish()?))
 }
 
-fn make(tree: &Tree, path: &Path, entry: &Entry, reader: &mut Reader<impl Read>) -> Result<()> {
+/// Unpacks member by member, for archives in which some mean something else.
+#[derive(Debug)]
+pub struct Unpacker<'t> {
+    tree: &'t Tree,
+    /// Directories' times, which what is made in them changes.
+    times: BTreeMap<PathBuf, (i64, u32)>,
+    refused: Vec<(PathBuf, Deed)>,
+}
+
+impl<'t> Unpacker<'t> {
+    pub fn new(tree: &'t Tree) -> Self {
+        Self {
+            tree,
+            times: BTreeMap::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    /// Makes `entry`, the last one of `reader`, at `path`, which [`inside`] has told.
+    pub fn unpack(&mut self, path: &Path, entry: &Entry, reader: &mut Reader<impl Read>) -> Result<()> {
+        if entry.kind == Kind::Directory {
+            self.times.insert(path.to_owned(), entry.mtime);
+        } else {
+            // it may have taken a directory's place
+            self.times.remove(path);
+        }
+        let made = make(self.tree, path, entry, reader)
+            .map_err(|error| error.about(&format!("cannot unpack /{}", path.display())))?;
+        // what is unpacked later takes the place of what was to be made
+        self.refused.retain(|(other, _)| other != path);
+        self.refused.extend(made.map(|deed| (path.to_owned(), deed)));
+        Ok(())
+    }
+
+    /// Sets the directories' times; the device nodes that this process may not make.
+    pub fn finish(self) -> Result<Vec<(PathBuf, Deed)>> {
+        let tree = self.tree;
+        for (path, (seconds, nanoseconds)) in self.times {
+            if matches!(tree.stat(&path)?, Some(stat) if stat.kind == TreeKind::Directory) {
+                tree.set_mtime(&path, seconds, nanoseconds)?;
+            }
+        }
+        Ok(self.refused)
+    }
+}
+
+/// Makes a member; or what would make it, if this process may not.
+fn make(tree: &Tree, path: &Path, entry: &Entry, reader: &mut Reader<impl Read>) -> Result<Option<Deed>> {
     if entry.kind == Kind::Directory {
-        return directory(tree, path, entry);
+        return directory(tree, path, entry).map(|()| None);
     }
     if path.as_os_str().is_empty() {
         return Error::unsuitable("it would take the place of the root directory");
     }
     tree.mkdir_all(path.parent().unwrap_or(Path::new("")))?;
     if entry.kind == Kind::HardLink {
-        return hard_link(tree, path, &inside(&entry.link)?);
+        return hard_link(tree, path, &inside(&entry.link)?).map(|()| None);
     }
     clear(tree, path)?;
     match entry.kind {
-        Kind::File => return file(tree, path, entry, reader),
+        Kind::File => return file(tree, path, entry, reader).map(|()| None),
         Kind::Symlink => tree.symlink(OsStr::from_bytes(&entry.link), path)?,
         Kind::Fifo => node(tree, path, entry, FileType::Fifo)?,
-        Kind::CharDevice if !node_or_left_out(tree, path, entry, FileType::CharacterDevice)? => return Ok(()),
-        Kind::BlockDevice if !node_or_left_out(tree, path, entry, FileType::BlockDevice)? => return Ok(()),
+        Kind::CharDevice | Kind::BlockDevice => return device(tree, path, entry),
         _ => {}
     }
     tree.chown(path, Some(entry.uid), Some(entry.gid))?;
     if entry.kind != Kind::Symlink {
         tree.chmod(path, entry.mode)?;
     }
-    Ok(tree.set_mtime(path, entry.mtime.0, entry.mtime.1)?)
+    tree.set_mtime(path, entry.mtime.0, entry.mtime.1)?;
+    Ok(None)
 }
 
 fn directory(tree: &Tree, path: &Path, entry: &Entry) -> Result<()> {
@@ -171,25 +216,33 @@ fn node(tree: &Tree, path: &Path, entry: &Entry, kind: FileType) -> Result<()> {
         .map_err(|errno| Error::at(|| "cannot make the node")(errno.into()))
 }
 
-/// Makes a device; whether that was allowed. `/dev` is made anew wherever the tree runs: what is in it can be left out.
-fn node_or_left_out(tree: &Tree, path: &Path, entry: &Entry, kind: FileType) -> Result<bool> {
-    match node(tree, path, entry, kind) {
-        Ok(()) => Ok(true),
-        Err(Error::Io { cause, .. }) if cause.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
-            if path.starts_with("dev") {
-                println!("left out the device node /{}", path.display());
-                return Ok(false);
-            }
-            Error::unsuitable(
-                "device nodes cannot be made in a sandbox, those of /dev are left out: leave this one out of the archive",
-            )
+/// Makes a device; or what would make it, if this process may not. `/dev` is made anew wherever the tree runs: what is in it
+/// is left out then.
+fn device(tree: &Tree, path: &Path, entry: &Entry) -> Result<Option<Deed>> {
+    let deed = Deed::Device {
+        block: entry.kind == Kind::BlockDevice,
+        major: entry.device.0,
+        minor: entry.device.1,
+        mode: entry.mode,
+        uid: entry.uid,
+        gid: entry.gid,
+    };
+    match deed.apply(tree, path) {
+        Ok(()) => {
+            tree.set_mtime(path, entry.mtime.0, entry.mtime.1)?;
+            Ok(None)
         }
-        Err(error) => Err(error),
+        Err(error) if error.is_refused() && path.starts_with("dev") => {
+            println!("left out the device node /{}", path.display());
+            Ok(None)
+        }
+        Err(error) if error.is_refused() => Ok(Some(deed)),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// The path of a member relative to the root of the tree; one that leads out of it is refused.
-fn inside(member: &[u8]) -> Result<PathBuf> {
+pub fn inside(member: &[u8]) -> Result<PathBuf> {
     let member = Path::new(OsStr::from_bytes(member));
     let mut path = PathBuf::new();
     for component in member.components() {

@@ -3,7 +3,7 @@
 //! * [`compress`]: a stream into a file; [`decompress`]: a file of any compression, told by its first bytes.
 //! * [`tar`]: trees into archives of every format of GNU tar, and archives read again.
 //! * [`extract`]: an archive from strangers into a tree, which it cannot leave.
-//! * [`cpio`], [`zip`]: trees into these.
+//! * [`cpio`], [`zip`]: trees into these; [`oci`]: layers into container images.
 //!
 //! Nothing here reads the clock or depends on the number of threads: the same input gives the same bytes.
 
@@ -15,7 +15,9 @@ mod deflate;
 mod error;
 pub mod extract;
 mod gzip;
+pub mod oci;
 pub mod tar;
+pub mod time;
 pub mod zip;
 mod zip_records;
 

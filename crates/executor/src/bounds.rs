@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use sandbox::{Group, Guard, Guards, Hits, Limits, UserNamespace};
+use sandbox::{Group, Guard, Guards, Hits, Limits, Root, UserNamespace};
 
 use crate::Result;
 use crate::report::{How, KeptLimits};
@@ -28,7 +28,11 @@ const MEMORY_PERCENT: u64 = 95;
 pub(crate) struct Bounds<'a> {
     asked: &'a Boundary,
     kept: OnceLock<Kept>,
+    /// Held while the limits or the users are set: by one thread, as there is one group.
+    setting: Mutex<()>,
     missing: Mutex<BTreeSet<Guard>>,
+    /// Made for the first box: a build that the store has needs none.
+    users: OnceLock<UserNamespace>,
 }
 
 struct Kept {
@@ -42,19 +46,34 @@ impl<'a> Bounds<'a> {
         Self {
             asked,
             kept: OnceLock::new(),
+            setting: Mutex::default(),
             missing: Mutex::default(),
+            users: OnceLock::new(),
         }
     }
 
     /// The user namespace of the boxes, or, where it may be missing, the host's.
-    pub(crate) fn users(&self) -> Result<UserNamespace> {
-        match UserNamespace::new() {
+    pub(crate) fn users(&self) -> Result<&UserNamespace> {
+        if let Some(users) = self.users.get() {
+            return Ok(users);
+        }
+        let _setting = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(users) = self.users.get() {
+            return Ok(users);
+        }
+        let users = match UserNamespace::new() {
             Err(_) if self.may_lack(Guard::Users) => {
                 self.note(&[Guard::Users]);
-                Ok(UserNamespace::of_host())
+                UserNamespace::of_host()
             }
-            other => Ok(other?),
-        }
+            other => other?,
+        };
+        Ok(self.users.get_or_init(|| users))
+    }
+
+    /// Who root of the boxes is outside of them.
+    pub(crate) fn root(&self) -> Option<Root> {
+        self.users.get().map(UserNamespace::root)
     }
 
     /// What the plan of a box says of its guards.
@@ -126,6 +145,10 @@ impl<'a> Bounds<'a> {
     }
 
     fn kept(&self) -> Result<&Kept> {
+        if let Some(kept) = self.kept.get() {
+            return Ok(kept);
+        }
+        let _setting = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = self.kept.get() {
             return Ok(kept);
         }

@@ -9,13 +9,20 @@ use sandbox::Killer;
 #[derive(Debug, Default)]
 pub struct Cancel {
     flag: AtomicBool,
+    interrupted: AtomicBool,
     shells: AtomicUsize,
     boxes: Mutex<Vec<Killer>>,
 }
 
 impl Cancel {
-    /// Stops the build: what runs is killed, nothing new is started.
+    /// Stops the build, as somebody asked for it: what runs is killed, nothing new is started.
     pub fn cancel(&self) {
+        self.interrupted.store(true, Ordering::SeqCst);
+        self.give_up();
+    }
+
+    /// Stops what else runs, since a part of the build has failed.
+    pub(crate) fn give_up(&self) {
         // the flag first: a box that is entered after we have looked sees it
         self.flag.store(true, Ordering::SeqCst);
         for killer in self.boxes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -26,6 +33,11 @@ impl Cancel {
     /// Whether the build is to stop.
     pub fn is_cancelled(&self) -> bool {
         self.flag.load(Ordering::SeqCst)
+    }
+
+    /// Whether somebody asked for that.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
     }
 
     /// The flag, for those who poll it.

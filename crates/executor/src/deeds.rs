@@ -1,38 +1,56 @@
 //! What stages ask for that only the machine's root may do: labels and device nodes.
 //!
-//! Only the modules named here are heard, each for its own kind: they are ours and run no package code. It is done when
-//! the stage has ended well and its box is gone, in a mount table of a thread of ours, on paths resolved inside the tree.
+//! Only modules whose [profile](crate::Profile) says so are heard, each for its own kind: they are ours and run no package
+//! code. It is done when the stage has ended well and its box is gone, in a mount table of a thread of ours, on paths
+//! resolved inside the tree.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use manifest::Stage;
-use sandbox::{Layers, UserNamespace};
+use sandbox::UserNamespace;
 use store::{NewTree, Store};
 use tree::{Deed, Tree};
 
 use crate::devices::setup::Setup;
 use crate::library::ModuleInfo;
 use crate::stage::renew;
-use crate::{Error, Result};
-
-/// Which modules may ask for labels, and which for device nodes.
-const LABELS: [&str; 3] = [
-    "org.osbuild.ostree",
-    "org.osbuild.ostree.selinux",
-    "org.osbuild.selinux",
-];
-const DEVICES: [&str; 1] = ["org.osbuild.untar"];
+use crate::{Error, Result, driver};
 
 /// Where the tree and the mounts are in the box.
 const TREE: &str = "/run/osbuild/tree";
 const MOUNTS: &str = "/run/osbuild/mounts";
 
+/// What a stage has asked for, and may.
+#[derive(Debug, Default)]
+pub(crate) struct Deeds {
+    text: Vec<u8>,
+    labels: bool,
+    device_nodes: bool,
+}
+
+impl Deeds {
+    /// What the module has left in `file`.
+    pub(crate) fn read(file: &Path, module: &ModuleInfo) -> Self {
+        Self {
+            text: std::fs::read(file).unwrap_or_default(),
+            labels: module.profile().labels(),
+            device_nodes: module.profile().device_nodes(),
+        }
+    }
+
+    fn allow(&self, deed: &Deed) -> bool {
+        match deed {
+            Deed::Label(_) => self.labels,
+            Deed::Device { .. } => self.device_nodes,
+        }
+    }
+}
+
 /// Whether this module is heard.
 pub(crate) fn may_ask(module: &ModuleInfo) -> bool {
-    let name = module.name.as_str();
-    module.libdir.is_none() && (LABELS.contains(&name) || DEVICES.contains(&name))
+    module.profile().labels() || module.profile().device_nodes()
 }
 
 /// One thing that is asked for.
@@ -42,22 +60,22 @@ struct Asked<'a> {
     deed: Deed,
 }
 
-/// Does what the stage left in `text`: in its tree and in the file systems that were mounted. What is wrong with it, if
+/// Does what the stage asks for: in its tree and in the file systems that were mounted. What is wrong with it, if
 /// anything: then nothing may be committed.
 pub(crate) fn carry_out(
-    text: &[u8],
+    deeds: &Deeds,
     stage: &Stage,
     tree: &NewTree,
     setup: &Setup,
     store: &Store,
 ) -> Result<Option<String>> {
-    if text.is_empty() {
+    if deeds.text.is_empty() {
         return Ok(None);
     }
-    let Some(all) = parse(text) else {
+    let Some(all) = parse(&deeds.text) else {
         return Ok(Some("what it asks the executor to do is damaged".into()));
     };
-    if let Some(asked) = all.iter().find(|asked| !is_allowed(&stage.name, &asked.deed)) {
+    if let Some(asked) = all.iter().find(|asked| !deeds.allow(&asked.deed)) {
         return Ok(Some(format!("it may not ask for this: {:?}", asked.deed)));
     }
     let mut places = vec![Place::new(TREE, tree, &all)];
@@ -98,13 +116,6 @@ pub(crate) fn carry_out(
         Ok(()) => Ok(None),
         Err(Failed::Refused(message)) => Ok(Some(message)),
         Err(Failed::Broken(error)) => Err(error),
-    }
-}
-
-fn is_allowed(stage: &str, deed: &Deed) -> bool {
-    match deed {
-        Deed::Label(_) => LABELS.contains(&stage),
-        Deed::Device { .. } => DEVICES.contains(&stage),
     }
 }
 
@@ -164,11 +175,9 @@ impl<'a> Place<'a> {
         let target = scratch.join("tree");
         std::fs::create_dir_all(&target).map_err(|e| Failed::Broken(Error::io("make", &target, e)))?;
         renew(self.tree).map_err(Failed::Broken)?;
-        let layers = Layers {
-            lower: self.tree.lower_layers(),
-            changes: Some(self.tree.path().to_owned()),
-        };
-        sandbox::attach_tree(&scratch.join("bench"), layers, &target, &UserNamespace::of_host())?;
+        let host = UserNamespace::of_host();
+        let layers = driver::layers_of_new(self.tree, &host, false).map_err(Failed::Broken)?;
+        sandbox::attach_tree(&scratch.join("bench"), layers, &target, &host)?;
         let done = here.try_for_each(|asked| {
             let path = asked.path.strip_prefix(&self.root).unwrap_or(asked.path);
             Tree::open(&target).and_then(|tree| asked.deed.apply(&tree, path))
@@ -195,7 +204,11 @@ mod tests {
         assert_eq!(all[0].deed, Deed::Label(b"a".to_vec()));
         assert!(parse(b"{\"label\":[97]}\0").is_none());
         assert!(parse(b"{\"label\":[97]}\0/x").is_none());
-        assert!(is_allowed("org.osbuild.selinux", &all[0].deed));
-        assert!(!is_allowed("org.osbuild.untar", &all[0].deed));
+        let labels = Deeds {
+            labels: true,
+            ..Deeds::default()
+        };
+        assert!(labels.allow(&all[0].deed));
+        assert!(!Deeds::default().allow(&all[0].deed));
     }
 }

@@ -30,7 +30,8 @@ fn sandbox(report: &Report) -> Value {
         json!({"by": by, "memory": limits.memory, "processes": limits.processes, "cpus": limits.cpus})
     });
     let missing: Vec<&str> = report.boundary.missing.iter().map(|guard| guard.name()).collect();
-    json!({"limits": limits, "missing": missing})
+    let root = report.boundary.root.map(sandbox::Root::name);
+    json!({"limits": limits, "missing": missing, "root": root})
 }
 
 /// What the stages took, by their ids. Callers pass over a member they do not know; `stages` would be one that they

@@ -29,9 +29,9 @@ pub enum Error {
     /// The library of modules is not as it should be.
     #[error("{message}")]
     Library { message: String, hint: String },
-    /// The store lies on a file system that cannot carry the layers of trees.
-    #[error("the store {path} lies on {kind}, which cannot carry the layers of trees", path = path.display())]
-    StorePlace { path: PathBuf, kind: &'static str },
+    /// The store lies on a file system that cannot hold trees.
+    #[error("the store {path} lies on a file system that keeps no owners: {cause}", path = path.display())]
+    StorePlace { path: PathBuf, cause: std::io::Error },
     /// The time of a stage is over; what has taken it.
     #[error("{0}")]
     OverTime(String),

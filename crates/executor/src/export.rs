@@ -1,7 +1,9 @@
 //! Handing a finished tree out of the store.
 
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use store::{Object, Scratch};
 use tree::Tree;
 use tree::copy::{Options, copy_root, copy_tree_while};
@@ -14,7 +16,7 @@ pub struct Destination {
     pub dir: PathBuf,
     /// Whether files keep their owners; without it they belong to whoever runs us.
     pub ownership: bool,
-    /// Whether the directory itself gets owner, mode and time of the tree's root.
+    /// Whether the directory is the tree's alone: it gets owner, mode and time of the tree's root, and is no link.
     pub root: bool,
 }
 
@@ -24,7 +26,7 @@ impl Destination {
     /// # Errors
     /// It is a file, or cannot be made.
     pub fn prepare(dir: &Path) -> Result<()> {
-        fault::step!(std::fs::create_dir_all(dir)).map_err(|e| match e.kind() {
+        sandbox::as_caller(|| fault::step!(std::fs::create_dir_all(dir))).map_err(|e| match e.kind() {
             std::io::ErrorKind::AlreadyExists => Error::io(
                 "use as output directory",
                 dir,
@@ -34,27 +36,76 @@ impl Destination {
         })
     }
 
+    /// Checks that no link lies where the tree's own directory goes: before anything is built. Who can write beside it would
+    /// have us write elsewhere.
+    ///
+    /// # Errors
+    /// There is one.
+    pub fn refuse_link(&self) -> Result<()> {
+        let link = std::fs::symlink_metadata(&self.dir).is_ok_and(|entry| entry.is_symlink());
+        match link && self.root && !fault::lifted!("export-links") {
+            true => Err(is_a_link(&self.dir)),
+            false => Ok(()),
+        }
+    }
+
+    /// Makes the directory where it is not there and opens it, once: from here on it may be renamed, and something else be in
+    /// its place.
+    fn open(&self) -> Result<Tree> {
+        Self::prepare(&self.dir)?;
+        let parts = (self.dir.parent(), self.dir.file_name());
+        let (true, (Some(parent), Some(name))) = (self.root && !fault::lifted!("export-links"), parts) else {
+            return Ok(Tree::open(&self.dir)?);
+        };
+        self.refuse_link()?;
+        let parent = Tree::open(parent)?;
+        // by one name, and the root of what it is resolved in is its directory: no link leads out of that
+        match parent.open_at(name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW, 0) {
+            Ok(fd) => Ok(Tree::at(fd, &self.dir)),
+            Err(_) => {
+                self.refuse_link()?;
+                Err(is_a_link(&self.dir))
+            }
+        }
+    }
+
     /// Puts a copy of the contents of the tree into the directory, over what is there. Never a hard link into the store.
     ///
-    /// The copy is made in a hidden directory beside its place and then moved there, each file whole.
+    /// The copy is made in a hidden directory beside its place and then moved there, each file whole. A caller that is not
+    /// root owns all of it.
     ///
     /// # Errors
     /// A file cannot be copied: no space, no permission. Or the build was interrupted before anything was in its place.
     pub fn export(&self, object: Option<&Object>, cancel: &Cancel) -> Result<()> {
-        Self::prepare(&self.dir)?;
+        let _span = trace::span("export").with("to", self.dir.display().to_string());
+        let to = sandbox::as_caller(|| self.open())?;
         let Some(object) = object else { return Ok(()) };
         let merged = sandbox::overlay::Merged::open(&object.layers())?;
         let from = Tree::open(merged.path())?;
-        let scratch = Scratch::hidden_in(&self.dir)?;
-        let draft = scratch.path().join("tree");
-        fault::step!(std::fs::create_dir(&draft)).map_err(|e| Error::io("make", &draft, e))?;
-        let draft = Tree::open(draft)?;
+        sandbox::as_caller(|| self.fill(&to, &from, cancel))
+    }
+
+    fn fill(&self, to: &Tree, from: &Tree, cancel: &Cancel) -> Result<()> {
+        let scratch = Scratch::hidden_in(&fd_path(to)).map_err(|e| match e {
+            store::Error::Io {
+                operation, source, ..
+            } => Error::io(operation, self.dir.join("a hidden directory"), source),
+            other => other.into(),
+        })?;
+        let hidden = to.subtree(scratch.path().file_name().unwrap_or_default())?;
+        fault::step!(rustix::fs::mkdirat(
+            hidden.fd(),
+            "tree",
+            Mode::from_raw_mode(0o755)
+        ))
+        .map_err(|e| Error::io("make a directory in", &self.dir, e))?;
+        let draft = hidden.subtree("tree")?;
         let options = Options {
-            ownership: self.ownership,
+            ownership: self.ownership && !sandbox::is_for_caller(),
             root: self.root,
             ..Options::default()
         };
-        match copy_tree_while(&from, &draft, &options, &|| !cancel.is_cancelled()) {
+        match copy_tree_while(from, &draft, &options, &|| !cancel.is_cancelled()) {
             Err(tree::Error::Stopped) => return Err(Error::Cancelled),
             other => other.map_err(|cause| Error::Export {
                 dir: self.dir.clone(),
@@ -64,16 +115,25 @@ impl Destination {
         if cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        let to = Tree::open(&self.dir)?;
-        place(&draft, &to, self.root)?;
+        place(&draft, to, self.root)?;
         let time = to.stat("")?.map(|stat| stat.mtime);
         drop(scratch);
         // it was in there, and its going counts as a change
         match time.filter(|_| self.root) {
-            Some(time) => set_time(&to, time),
+            Some(time) => set_time(to, time),
             None => Ok(()),
         }
     }
+}
+
+/// The path of an open directory, whatever lies meanwhile where it was found.
+fn fd_path(tree: &Tree) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", tree.fd().as_raw_fd()))
+}
+
+fn is_a_link(dir: &Path) -> Error {
+    let reason = "it is a link, and what is handed out goes through none: remove it, or name where it leads";
+    Error::io("use as output directory", dir, std::io::Error::other(reason))
 }
 
 /// Moves all entries of `from` into `to`: in the place of files, into directories that are there already. With `root`
@@ -81,7 +141,10 @@ impl Destination {
 fn place(from: &Tree, to: &Tree, root: bool) -> Result<()> {
     let here = Path::new("");
     let directory = |tree: &Tree, name: &Path| -> Result<bool> {
-        let stat = tree.stat(name)?;
+        let stat = match fault::lifted!("export-links") {
+            false => tree.stat(name)?,
+            true => tree.stat_followed(name)?,
+        };
         Ok(stat.is_some_and(|stat| stat.kind == tree::Kind::Directory))
     };
     let time = from.stat(here)?.map(|stat| stat.mtime);

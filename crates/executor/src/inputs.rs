@@ -147,6 +147,7 @@ pub(crate) fn layers_of(object: Option<&Object>) -> Layers {
     Layers {
         lower: object.map(Object::layers).unwrap_or_default(),
         changes: None,
+        ..Layers::default()
     }
 }
 

@@ -14,12 +14,14 @@ mod cancel;
 mod deeds;
 mod devices;
 mod documents;
+mod driver;
 mod elf;
 mod embedded;
 mod error;
 mod export;
 mod foreign;
 mod inputs;
+mod keep;
 mod library;
 mod machine;
 mod monitor;
@@ -27,6 +29,7 @@ mod mounts;
 mod output;
 mod own;
 mod plan;
+mod profile;
 mod pump;
 mod report;
 mod runner;
@@ -45,10 +48,11 @@ pub use library::{Library, ModuleInfo, SourceInfo};
 pub use machine::run_guest;
 pub use monitor::{Monitor, StageOutcome};
 pub use plan::{Plan, PlannedStage, plan};
+pub use profile::Profile;
 pub use report::{
     BoundaryReport, Failure, How, KeptLimits, PipelineReport, Report, SourceItem, SourceReport, StageReport,
 };
-pub use sandbox::{Guard, Limits};
+pub use sandbox::{Guard, Limits, Root, as_caller, enter};
 pub use services::{abandon, any_runs as services_run};
 pub use vm::guest::NAME as GUEST;
 

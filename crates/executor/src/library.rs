@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::foreign::Foreign;
 use crate::own::Own;
-use crate::{Error, Result, elf, runner};
+use crate::{Error, Profile, Result, elf, runner};
 
 /// The executable that holds our modules.
 const MODULES: &str = "osbuild-modules";
@@ -41,6 +41,13 @@ pub struct ModuleInfo {
     /// A digest of all that decides what it does.
     pub digest: String,
     pub meta: Value,
+}
+
+impl ModuleInfo {
+    /// What it may do in its box.
+    pub(crate) fn profile(&self) -> Profile<'_> {
+        Profile::of(&self.meta, self.libdir.is_some())
+    }
 }
 
 /// All modules.
@@ -127,6 +134,11 @@ impl Library {
     /// The module `name` of a library directory.
     pub(crate) fn foreign(&self, kind: ModuleKind, name: &str) -> Option<ModuleInfo> {
         self.foreign.iter().find_map(|dir| dir.find(kind, name))
+    }
+
+    /// Whether a module of this name comes from a library directory.
+    pub fn is_foreign(&self, kind: ModuleKind, name: &str) -> bool {
+        self.foreign(kind, name).is_some()
     }
 
     /// The runner of a pipeline, and its file: the one that was asked for, or the host's. Where no library directory has

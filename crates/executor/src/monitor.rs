@@ -15,6 +15,11 @@ pub enum StageOutcome {
 /// Somebody who is told. Every call has an empty default, so that a monitor names what it cares for.
 #[allow(unused_variables)]
 pub trait Monitor: Sync {
+    /// Whether sources and pipelines that run at once are to be told of one after the other, each as a whole and in their
+    /// order. Else calls of several come mixed, from several threads.
+    fn takes_turns(&self) -> bool {
+        true
+    }
     /// Once, before anything else: how many sources, and which pipelines in which order.
     fn begin(&self, sources: usize, pipelines: &[&Pipeline]) {}
     fn source_begin(&self, source: &Source) {}

@@ -34,7 +34,10 @@ impl Output {
 
     /// Takes a piece and returns the whole characters that are known now.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> String {
-        let room = FILE_LIMIT.saturating_sub(self.written);
+        let room = match fault::lifted!("log-limit") {
+            false => FILE_LIMIT.saturating_sub(self.written),
+            true => usize::MAX,
+        };
         self.written += bytes.len();
         if let Some(file) = self.file.as_mut().filter(|_| room > 0) {
             // a full disk must not stop the stage: the result has the text as well

@@ -22,6 +22,8 @@ pub struct BoundaryReport {
     pub limits: Option<KeptLimits>,
     /// The parts that some box had to do without.
     pub missing: Vec<sandbox::Guard>,
+    /// Who root of the boxes was outside of them; `None`: nothing was to be built.
+    pub root: Option<sandbox::Root>,
 }
 
 /// Limits that hold.

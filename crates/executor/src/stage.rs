@@ -16,6 +16,7 @@ use store::{NewTree, Object, Store};
 
 use crate::bounds::Bounds;
 use crate::build::needs_host;
+use crate::deeds::Deeds;
 use crate::devices::fill::Fill;
 use crate::devices::setup::Setup;
 use crate::library::ModuleInfo;
@@ -24,7 +25,7 @@ use crate::output::Output;
 use crate::pump::{pump, wait_until};
 use crate::report::How;
 use crate::services::{self, Beside, SandboxApi, Served};
-use crate::{Cancel, Error, Result};
+use crate::{Cancel, Error, Result, driver};
 
 pub(crate) use plan::memory_file;
 
@@ -65,7 +66,7 @@ pub(crate) struct Done {
     /// The kinds of the file systems that it made and can make again with other content, by device.
     pub(crate) file_systems: Value,
     /// What it asks for that only the machine's root may do.
-    pub(crate) deeds: Vec<u8>,
+    pub(crate) deeds: Deeds,
 }
 
 impl Done {
@@ -77,7 +78,7 @@ impl Done {
             metadata: None,
             error: None,
             file_systems: Value::Null,
-            deeds: Vec::new(),
+            deeds: Deeds::default(),
         }
     }
 }
@@ -97,6 +98,12 @@ impl Job<'_> {
                 return Err(machine.refusal("its limits are its own: leave out --in-vm, or the limits"));
             }
             machine.prepare()?;
+        } else if needs_host(self.stage, self.module) && !sandbox::is_in_first_namespace() {
+            return Err(self.stopped(
+                "it is not ours, and has the kernel mount or make file systems on devices, which only the machine's root may: \
+                 build as root, or with our own module (leave out --libdir)"
+                    .into(),
+            ));
         }
         let scratch = self.store.scratch("stage")?;
         let scratch = scratch.path();
@@ -115,7 +122,7 @@ impl Job<'_> {
                     metadata: None,
                     error: None,
                     file_systems: Value::Null,
-                    deeds: Vec::new(),
+                    deeds: Deeds::default(),
                 })
             }
             Ok((done, Err(Error::OverTime(what)))) => Ok(Done {
@@ -160,7 +167,7 @@ impl Job<'_> {
                 tell: self.tell_service,
                 deadline,
             };
-            let mut served = Served::start(&around, plan::layers(tree))?;
+            let mut served = Served::start(&around, driver::layers_of_new(tree, self.users, false)?)?;
             let result = work(Some(&mut served));
             let stopped = served.stop();
             Ok((result?, stopped))
@@ -180,6 +187,7 @@ impl Job<'_> {
         log: File,
         tell: &dyn Fn(&str),
     ) -> Result<Done> {
+        let setting_up = trace::span("set up");
         let mut plan = self.plan(tree, scratch, served.as_deref())?;
         let foreign = self.module.libdir.is_some();
         let mut api = match self.machine {
@@ -187,6 +195,7 @@ impl Job<'_> {
             _ => None,
         };
         plan.mounts.extend(api.iter().flat_map(SandboxApi::mounts));
+        driver::settle_mounts(&mut plan.mounts, self.store, self.users, scratch)?;
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|e| Error::io("make", "a pipe", e))?;
         let before = self.bounds.hits();
@@ -195,6 +204,8 @@ impl Job<'_> {
             None => Running::Here(sandbox::start_in(plan, self.users, write, self.bounds.group()?)?),
         };
         let watch = self.cancel.watch(running.killer());
+        drop(setting_up);
+        let running_span = trace::span("run");
         let mut output = Output::new(Some(log));
         let mut beside: Vec<&mut dyn Beside> = Vec::new();
         if let Some(served) = &mut served {
@@ -210,6 +221,7 @@ impl Job<'_> {
         }
         let mut missing = Vec::new();
         let (ended, exception) = running.wait(&mut missing);
+        drop(running_span);
         self.bounds.note(&missing);
         drop(watch);
         if self.cancel.is_cancelled() {
@@ -239,7 +251,7 @@ impl Job<'_> {
             metadata,
             error,
             file_systems: written("filesystems").unwrap_or_default(),
-            deeds: std::fs::read(scratch.join("deeds")).unwrap_or_default(),
+            deeds: Deeds::read(&scratch.join("deeds"), self.module),
         })
     }
 
@@ -262,6 +274,7 @@ impl Job<'_> {
 
     fn shell_served(&self, tree: &NewTree, scratch: &Path, served: Option<&Served<'_>>) -> Result<()> {
         let mut plan = self.plan(tree, scratch, served)?;
+        driver::settle_mounts(&mut plan.mounts, self.store, self.users, scratch)?;
         let clone =
             |fd: std::io::Result<OwnedFd>| fd.map_err(|e| Error::io("take over", "stdin and stdout", e));
         plan.command.stdin = Some(clone(std::io::stdin().as_fd().try_clone_to_owned())?);
@@ -271,6 +284,8 @@ impl Job<'_> {
         plan.command.env.retain(|(name, _)| name != "TERM");
         let term = std::env::var_os("TERM").unwrap_or_else(|| "dumb".into());
         plan.command.env.push(("TERM".into(), term));
+        // a person looks around with more than the module has
+        plan.capabilities = sandbox::DEFAULT_CAPABILITIES.to_vec();
         let shell = self.cancel.open_shell();
         let running = sandbox::start_in(plan, self.users, output, self.bounds.group()?)?;
         let watch = self.cancel.watch(running.killer());

@@ -9,12 +9,22 @@
 //!
 //! They are just what they go around, and nothing of this crate is in an executable, unless the feature `failpoints` is on.
 //! With it the steps of a process are counted, and `OSBUILD_FAULT=KIND:N` has the n-th one fail: see [`KINDS`].
+//!
+//! [`lifted!`] asks whether a defence was taken away, for tests that show by it what the defence is for: by
+//! `OSBUILD_LIFT=NAME,NAME` with that feature, never without it.
 
+/// Whether steps can be made to fail: then what comes only with size is to come with little as well.
+pub const ON: bool = cfg!(feature = "failpoints");
+
+#[cfg(feature = "failpoints")]
+mod lift;
 #[cfg(feature = "failpoints")]
 mod order;
 #[cfg(feature = "failpoints")]
 mod writer;
 
+#[cfg(feature = "failpoints")]
+pub use lift::lifted;
 #[cfg(feature = "failpoints")]
 pub use order::{Fail, KINDS, reached};
 #[cfg(feature = "failpoints")]
@@ -56,5 +66,23 @@ macro_rules! writer {
 macro_rules! writer {
     ($to:expr) => {
         $crate::Writer::new($to, concat!(file!(), ":", line!()))
+    };
+}
+
+/// Whether tests took the defence of this name away.
+#[cfg(not(feature = "failpoints"))]
+#[macro_export]
+macro_rules! lifted {
+    ($name:literal) => {
+        false
+    };
+}
+
+/// Whether tests took the defence of this name away.
+#[cfg(feature = "failpoints")]
+#[macro_export]
+macro_rules! lifted {
+    ($name:literal) => {
+        $crate::lifted($name)
     };
 }

@@ -12,19 +12,19 @@
 //! file and every other format is streamed from it.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tree::Tree;
 use uuid::Uuid;
 
+use crate::boot_blocks::GRUB_DIRS;
 use crate::gpt::{self, Partition, SECTOR, Table};
 use crate::size::{MIB, Usage, usage};
-use crate::{Error, Result, SparseFile, ext4, fat, grub_bios, mask};
+use crate::view::View;
+use crate::{BootBlocks, Error, Result, SparseFile, ext4, fat};
 
 /// Where the tree keeps what belongs on the EFI system partition.
 pub const ESP_DIR: &str = "boot/efi";
-/// Where the tree may keep GRUB's boot blocks.
-pub const GRUB_DIRS: [&str; 2] = ["boot/grub/i386-pc", "boot/grub2/i386-pc"];
 
 /// What is asked of a disk.
 #[derive(Debug, Clone)]
@@ -117,16 +117,10 @@ struct Content {
     root: Usage,
 }
 
-#[derive(Debug)]
-struct BootBlocks {
-    boot: Vec<u8>,
-    core: Vec<u8>,
-}
-
 /// Composes the disk in the empty `file`.
 ///
 /// What the tree lacks for booting is left out, with a note on stdout. A size too small for the tree is an
-/// [`Error::TooSmall`], found before anything is written. The process must have one thread (see [`mask`]).
+/// [`Error::TooSmall`], found before anything is written. The process must have one thread (see [`View`]).
 pub fn compose(file: File, tree: &Tree, options: &Options) -> Result<SparseFile> {
     let content = Content::of(tree)?;
     let layout = content.layout(options.size)?;
@@ -143,7 +137,6 @@ pub fn compose(file: File, tree: &Tree, options: &Options) -> Result<SparseFile>
             epoch: options.epoch.unwrap_or(0),
         };
         fat::write(&disk, esp, &fat)?;
-        mask(tree, ESP_DIR)?;
     }
     let ext4 = ext4::Options {
         uuid: options.root_uuid,
@@ -152,25 +145,25 @@ pub fn compose(file: File, tree: &Tree, options: &Options) -> Result<SparseFile>
         size: layout.root.size,
         epoch: options.epoch,
     };
-    ext4::write(&disk, tree, &content.root, &ext4)?;
+    let hidden: &[PathBuf] = match content.esp {
+        Some(_) => &[PathBuf::from(ESP_DIR)],
+        None => &[],
+    };
+    let root = View::new(tree, Path::new(""), hidden, 0)?;
+    ext4::write(&disk, root.tree(), &content.root, &ext4)?;
     write_boot(&disk, &layout, options.disk_guid, content.boot_blocks.as_ref())?;
     Ok(disk)
 }
 
 /// Writes the partition table and GRUB's boot blocks.
 fn write_boot(disk: &SparseFile, layout: &Layout, guid: Uuid, blocks: Option<&BootBlocks>) -> Result<()> {
-    let (mut primary, backup) = layout.table(guid).encode()?;
-    if let (Some(blocks), Some(extent)) = (blocks, layout.bios) {
-        let core_sector = extent.start / SECTOR;
-        let core = grub_bios::core_image(&blocks.core, core_sector, extent.size / SECTOR)?;
-        disk.write(&core, extent.start)?;
-        let sector_0 = primary.first_chunk_mut::<512>();
-        if let Some(sector_0) = sector_0 {
-            *sector_0 = grub_bios::boot_sector(&blocks.boot, sector_0, core_sector)?;
-        }
-    }
+    let (primary, backup) = layout.table(guid).encode()?;
     disk.write(&primary, 0)?;
-    disk.write(&backup, layout.size - gpt::BACKUP_SECTORS * SECTOR)
+    disk.write(&backup, layout.size - gpt::BACKUP_SECTORS * SECTOR)?;
+    match (blocks, layout.bios) {
+        (Some(blocks), Some(extent)) => blocks.write(disk, extent.start / SECTOR, extent.size / SECTOR),
+        _ => Ok(()),
+    }
 }
 
 impl Content {
@@ -219,21 +212,6 @@ impl Content {
             });
         }
         Ok(layout)
-    }
-}
-
-impl BootBlocks {
-    fn of(tree: &Tree) -> Result<Option<Self>> {
-        for dir in GRUB_DIRS.map(Path::new) {
-            let (boot, core) = (dir.join("boot.img"), dir.join("core.img"));
-            if tree.is_file(&boot) && tree.is_file(&core) {
-                return Ok(Some(Self {
-                    boot: tree.read(boot)?,
-                    core: tree.read(core)?,
-                }));
-            }
-        }
-        Ok(None)
     }
 }
 

@@ -46,6 +46,11 @@ impl Error {
         }
     }
 
+    /// The same, said of `what`.
+    pub(crate) fn about(self, what: &str) -> Self {
+        Self::Unsuitable(format!("{what}: {self}"))
+    }
+
     pub(crate) fn unsuitable(text: impl Into<String>) -> Self {
         Self::Unsuitable(text.into())
     }

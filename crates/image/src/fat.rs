@@ -27,6 +27,16 @@ pub struct Options {
     pub epoch: i64,
 }
 
+/// How the width of the table follows from the size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Width {
+    /// The widest that the size allows: firmware reads it best.
+    #[default]
+    Suitable,
+    /// As mkfs.fat(8) has it.
+    OfMkfs,
+}
+
 /// What a disk looks like to a BIOS, and how large its sectors are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disk {

@@ -59,6 +59,15 @@ impl Kind {
         }
     }
 
+    /// The one that mkfs.fat(8) takes for `size` bytes.
+    pub fn of_mkfs(size: u64) -> Self {
+        match size {
+            size if size < 4 * MIB => Self::Fat12,
+            size if size <= 512 * MIB => Self::Fat16,
+            _ => Self::Fat32,
+        }
+    }
+
     fn clusters(self) -> std::ops::RangeInclusive<u64> {
         match self {
             Self::Fat12 => 1..=4084,

@@ -61,7 +61,14 @@ pub fn format(
 /// Makes a file system over the whole `image` and fills it with `tree`.
 ///
 /// A tool that is too old for that is an [`Error::Tool`] that says which version is needed.
-pub fn write(image: &SparseFile, tree: &Tree, kind: Kind, uuid: Uuid, epoch: Option<i64>) -> Result<()> {
+pub fn write(
+    image: &SparseFile,
+    tree: &Tree,
+    kind: Kind,
+    uuid: Uuid,
+    label: Option<&str>,
+    epoch: Option<i64>,
+) -> Result<()> {
     let needed = kind.first_version();
     if !fills(kind)? {
         let tool = kind.tool();
@@ -74,11 +81,14 @@ pub fn write(image: &SparseFile, tree: &Tree, kind: Kind, uuid: Uuid, epoch: Opt
             ),
         });
     }
-    let uuid = match kind {
-        Kind::Xfs => ["-m".to_owned(), format!("uuid={uuid}")],
-        Kind::Btrfs => ["-U".to_owned(), uuid.to_string()],
+    let mut words = match kind {
+        Kind::Xfs => vec!["-m".to_owned(), format!("uuid={uuid}")],
+        Kind::Btrfs => vec!["-U".to_owned(), uuid.to_string()],
     };
-    format(image, kind, &uuid, Some(tree), epoch)
+    if let Some(label) = label {
+        words.extend(["-L".to_owned(), label.to_owned()]);
+    }
+    format(image, kind, &words, Some(tree), epoch)
 }
 
 /// Major and minor number of the first version in a text such as `mkfs.xfs version 6.1.0` or `… btrfs-progs v6.2`.

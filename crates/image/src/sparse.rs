@@ -47,6 +47,22 @@ impl SparseFile {
         self.size
     }
 
+    /// The same file with the size that it has now, which a tool may have changed.
+    pub fn renewed(self) -> Result<Self> {
+        Self::open(self.file)
+    }
+
+    /// Writes all of `other` from `at` on; what is a hole there, or zeros, is passed over.
+    pub fn write_all_of(&self, other: &Self, at: u64) -> Result<()> {
+        let mut result = Ok(());
+        other.blocks(0, other.size(), &mut |from, block| {
+            if result.is_ok() {
+                result = self.write(block, at + from);
+            }
+        })?;
+        result
+    }
+
     /// A path by which a tool started by this process opens the file, whatever its name is or whether it has one.
     pub fn path(&self) -> PathBuf {
         format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()).into()

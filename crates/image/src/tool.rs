@@ -5,12 +5,15 @@ use std::process::{Command, Stdio};
 
 use crate::{Error, Result};
 
+/// Where commands are.
+pub const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// A command with an environment of its own: only `PATH`, the C locale and UTC.
 pub fn command(name: &str) -> Command {
     let mut command = Command::new(name);
     command
         .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("PATH", PATH)
         .env("LC_ALL", "C")
         .env("TZ", "UTC")
         .stdin(Stdio::null());

@@ -3,6 +3,8 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::needs;
+
 /// The folder a module belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -28,8 +30,10 @@ pub struct Module {
     pub options: fn() -> Value,
     /// The schemas of `inputs`, `devices` and `mounts` in format 2, where it takes any.
     pub takes: fn() -> Value,
-    /// Linux capabilities beyond the usual ones.
+    /// Linux capabilities beyond those that the Python osbuild gives all modules.
     pub capabilities: &'static [&'static str],
+    /// What it needs beyond changing files: it gets no more than this and `capabilities`.
+    pub needs: &'static [crate::Need],
     /// Runs it on its argument document.
     pub run: fn(Value) -> crate::Result<()>,
 }
@@ -83,6 +87,7 @@ impl Module {
             "summary": summary.trim_end_matches('.'),
             "description": rest,
             "capabilities": self.capabilities,
+            "needs": needs::describe(self.needs, self.capabilities),
             "schema": options,
         });
         let takes = (self.takes)();
@@ -110,7 +115,8 @@ pub fn describe(modules: &[&Module], names: &[String]) -> Value {
 /// Names a stage: `stage! { file: "hostname.rs", name: "org.osbuild.hostname", options: Options, run: run }`.
 ///
 /// `run` is a `fn(Args<Options>) -> Result<()>`. After it may follow, in this order: `aliases: [..]`,
-/// `takes: {inputs, devices, mounts}` (JSON, as in a `schema_2`), `capabilities: [..]`, `libraries: [..]`.
+/// `takes: {inputs, devices, mounts}` (JSON, as in a `schema_2`), `capabilities: [..]`, `needs: [..]` (of
+/// [`Need`](crate::Need)), `libraries: [..]`.
 #[macro_export]
 macro_rules! stage {
     ($($t:tt)*) => { $crate::define_module!($crate::Kind::Stage; $($t)*); };
@@ -130,6 +136,7 @@ macro_rules! define_module {
         $(, aliases: [$($alias:literal),* $(,)?])?
         $(, takes: {$($takes:tt)*})?
         $(, capabilities: [$($capability:literal),* $(,)?])?
+        $(, needs: [$($need:ident),* $(,)?])?
         $(, libraries: [$($library:expr),* $(,)?])?
         $(,)?
     ) => {
@@ -143,6 +150,7 @@ macro_rules! define_module {
             options: || $crate::options_schema::<$options>(),
             takes: || serde_json::json!({$($($takes)*)?}),
             capabilities: &[$($($capability),*)?],
+            needs: &[$($($crate::Need::$need),*)?],
             run: |document| $run($crate::Args::<$options>::from_json(document)?),
         };
     };

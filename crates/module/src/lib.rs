@@ -9,6 +9,7 @@ mod chroot;
 mod describe;
 mod location;
 mod main_loop;
+mod needs;
 mod schema;
 mod tool;
 
@@ -18,6 +19,7 @@ pub use chroot::Chroot;
 pub use describe::{Kind, Module, describe};
 pub use location::Location;
 pub use main_loop::{Exit, run, run_main};
+pub use needs::Need;
 pub use schema::options_schema;
 pub use tool::Tool;
 pub use tree::Tree;

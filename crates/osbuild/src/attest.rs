@@ -112,7 +112,8 @@ impl Attestation {
             Kind::Sbom => self.sbom(built)?,
             Kind::Provenance => provenance::statement(built, self.pipeline, &self.name)?,
         };
-        replace(&self.to, &format!("{document:#}\n")).map_err(|source| Error::Io {
+        let text = format!("{document:#}\n");
+        executor::as_caller(|| replace(&self.to, &text)).map_err(|source| Error::Io {
             operation: "write",
             path: self.to.clone(),
             source,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -84,6 +85,16 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FD")]
     pub(crate) monitor_fd: Option<i32>,
 
+    /// Build up to N pipelines at a time that need nothing of each other, and fetch from all sources at once [default: the
+    /// number of CPUs]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    /// Write where the time of the build goes to this file, in the Chrome trace format (for ui.perfetto.dev or
+    /// chrome://tracing)
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    pub(crate) trace: Option<PathBuf>,
+
     /// Stop a stage that runs longer
     #[arg(long, value_name = "SECONDS")]
     pub(crate) stage_timeout: Option<u64>,
@@ -153,6 +164,12 @@ impl Options {
         self.stage_timeout
             .filter(|seconds| *seconds > 0)
             .map(Duration::from_secs)
+    }
+
+    /// How many pipelines may be built at a time.
+    pub(crate) fn jobs(&self) -> NonZeroUsize {
+        let cpus = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.jobs.unwrap_or_else(cpus)
     }
 
     /// What is asked of the boxes.

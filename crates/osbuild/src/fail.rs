@@ -107,9 +107,13 @@ pub(crate) fn fatal(error: &Error) {
         Error::StorePlace { .. } => Some(
             "give `--store` a directory on ext4, XFS, Btrfs or the like; in a container, a volume".into(),
         ),
-        Error::Sandbox(_) => Some(
-            "boxes need root, and a kernel with user namespaces and id-mapped mounts (5.19 or newer)".into(),
-        ),
+        Error::Sandbox(error) => Some(error.hint().map_or_else(
+            || {
+                "boxes need a kernel with user namespaces and, as root, id-mapped mounts (5.19 or newer)"
+                    .into()
+            },
+            str::to_owned,
+        )),
         _ => None,
     };
     print::error(&error.to_string(), hint.as_deref());

@@ -24,7 +24,7 @@ pub(crate) fn read(path: &Path) -> std::io::Result<String> {
     if path == Path::new("-") {
         std::io::stdin().lock().read_to_end(&mut bytes)?;
     } else {
-        bytes = std::fs::read(path)?;
+        bytes = executor::as_caller(|| std::fs::read(path))?;
     }
     String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not UTF-8 text"))
 }

@@ -23,6 +23,7 @@ mod size;
 mod space;
 mod store;
 mod summary;
+mod trace_file;
 mod view;
 mod whole_log;
 mod words;

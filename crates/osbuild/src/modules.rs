@@ -1,4 +1,6 @@
-//! `osbuild modules`: what there is, and what it takes.
+//! `osbuild modules`: what there is, what it takes and what it needs.
+
+mod needs;
 
 use std::process::ExitCode;
 
@@ -27,7 +29,7 @@ pub(crate) fn run(options: &Options, name: Option<&str>) -> ExitCode {
             return ExitCode::from(fail::FAILED);
         }
     };
-    let all: Vec<(ModuleKind, String, Value)> = KINDS
+    let mut all: Vec<(ModuleKind, String, Value)> = KINDS
         .iter()
         .flat_map(|kind| library.names(*kind).into_iter().map(|name| (*kind, name)))
         .filter(|(_, module)| {
@@ -35,6 +37,9 @@ pub(crate) fn run(options: &Options, name: Option<&str>) -> ExitCode {
         })
         .filter_map(|(kind, name)| library.meta(kind, &name).map(|meta| (kind, name, meta)))
         .collect();
+    for (kind, name, meta) in &mut all {
+        needs::complete(meta, *kind, library.is_foreign(*kind, name));
+    }
     if let Some(name) = name.filter(|_| all.is_empty()) {
         print::error(
             &format!("no module is called {name}"),
@@ -84,7 +89,7 @@ fn list(all: &[(ModuleKind, String, Value)]) -> String {
     out
 }
 
-/// What a module does and the options it takes.
+/// What a module does, the options it takes and what it needs.
 fn page(kind: ModuleKind, name: &str, meta: &Value) -> String {
     let summary = meta["summary"].as_str().unwrap_or("no description");
     let mut out = format!("{name} ({}): {summary}\n", kind.noun());
@@ -111,6 +116,10 @@ fn page(kind: ModuleKind, name: &str, meta: &Value) -> String {
     options(schema, meta, 1, &mut lines);
     if !lines.is_empty() {
         out.push_str(&format!("\noptions:\n{}", lines.concat()));
+    }
+    let needs = needs::lines(meta);
+    if !needs.is_empty() {
+        out.push_str(&format!("\nneeds:\n{needs}"));
     }
     out
 }

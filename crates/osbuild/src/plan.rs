@@ -27,6 +27,7 @@ fn try_run(options: &Options) -> Result<(), u8> {
             fail::FAILED
         }
     };
+    let entered = executor::enter();
     let name = load::name(options);
     let text = load::read(&options.manifest)
         .map_err(|e| run::fatal(options, &format!("cannot read {name}: {e}")))?;
@@ -38,6 +39,9 @@ fn try_run(options: &Options) -> Result<(), u8> {
         .collect();
     if wanted.is_empty() {
         wanted.extend(exports::result_of(&manifest));
+    }
+    if options.store.exists() {
+        entered.map_err(|e| fatal(e.into()))?;
     }
     let store = Store::look(&options.store).map_err(|e| fatal(e.into()))?;
     let plan = plan(&manifest, &library, store.as_ref(), &wanted).map_err(fatal)?;

@@ -27,14 +27,16 @@ const THEIRS: [&str; 18] = [
 ];
 
 /// Ours beside them.
-const OURS: [&str; 8] = [
+const OURS: [&str; 10] = [
     "cpu-limit",
+    "jobs",
     "memory-limit",
     "output",
     "pids-limit",
     "provenance",
     "repo",
     "sbom",
+    "trace",
     "unsafe-allow",
 ];
 

@@ -23,6 +23,9 @@ pub(crate) fn error(message: &str, hint: Option<&str>) {
 /// a carriage return would have painted over, and not endless.
 pub(crate) fn tame(line: &str) -> String {
     const LONGEST: usize = 1000;
+    if fault::lifted!("tame") {
+        return line.to_owned();
+    }
     let line = line.trim_end_matches('\r');
     let mut rest = line.rsplit('\r').next().unwrap_or_default().chars();
     let mut out = String::new();

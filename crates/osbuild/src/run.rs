@@ -1,5 +1,6 @@
 //! From the options to the exit code.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use executor::{Build, Destination, Error, Library, result_document};
@@ -11,11 +12,13 @@ use crate::cli::{Limit, Options};
 use crate::fetcher::{self, Fetcher};
 use crate::signals::Interrupt;
 use crate::view::{Out, View};
-use crate::{checkpoints, exports, fail, inspect, load, print, space, summary};
+use crate::{checkpoints, exports, fail, inspect, load, print, space, summary, trace_file};
 
 /// Runs osbuild.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    match try_run(options) {
+    let result = try_run(options);
+    trace_file::finish();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(code) => ExitCode::from(code),
     }
@@ -24,14 +27,24 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 fn try_run(options: &Options) -> Result<(), u8> {
     // before anything else is opened: the number must not become that of something of ours
     let out = Out::open(options.monitor_fd.unwrap_or(1));
+    // before there is a second thread; what is wrong with a manifest is said first
+    let entered = match options.inspect {
+        true => Ok(()),
+        false => executor::enter(),
+    };
     let interrupt =
         Interrupt::listen().map_err(|e| fatal(options, &format!("cannot listen to signals: {e}")))?;
     let fail = |e: Error| error(options, &interrupt, &e);
+    if let Some(path) = &options.trace {
+        trace_file::begin(path).map_err(|message| fatal(options, &message))?;
+    }
     let name = load::name(options);
     let text =
         load::read(&options.manifest).map_err(|e| fatal(options, &format!("cannot read {name}: {e}")))?;
     let library = Library::open(&options.libdir, fetcher::known()).map_err(fail)?;
+    let span = trace::span("load the manifest");
     let manifest = load::load(options, &text, &library)?;
+    drop(span);
     let resolved = exports::resolve(options, &manifest)?;
     let marked = checkpoints::mark(options, &manifest)?;
     if options.inspect {
@@ -41,16 +54,22 @@ fn try_run(options: &Options) -> Result<(), u8> {
         ));
         return Ok(());
     }
+    entered.map_err(|e| fail(e.into()))?;
     let exports = exports::destinations(options, &manifest, &resolved)?;
     let attestations = attest::plan(options, &manifest, &exports)?;
     let before = exports.iter().map(|export| export.before());
     for dir in before.chain(attestations.iter().map(|document| document.dir())) {
         Destination::prepare(dir).map_err(fail)?;
     }
-    let store = Store::open(&options.store).map_err(|e| fail(e.into()))?;
+    for export in &exports {
+        export.destination().refuse_link().map_err(fail)?;
+    }
+    let span = trace::span("open the store");
+    let store = open_store(&options.store).map_err(|e| fail(e.into()))?;
     if let Some(Limit(bytes)) = options.cache_max_size {
         store.set_max_size(bytes).map_err(|e| fail(e.into()))?;
     }
+    drop(span);
 
     let view = View::new(options, &manifest, &library, out).map_err(|message| fatal(options, &message))?;
     let fetch = Fetcher {
@@ -64,6 +83,7 @@ fn try_run(options: &Options) -> Result<(), u8> {
         fetch: &fetch,
         monitor: view.monitor(),
         cancel: &interrupt.cancel,
+        jobs: options.jobs(),
         stage_timeout: options.timeout(),
         boundary: &options.boundary(),
         checkpoints: &marked.iter().cloned().collect(),
@@ -112,8 +132,15 @@ fn try_run(options: &Options) -> Result<(), u8> {
     }
 }
 
+/// The store, whose directory belongs to the caller. What is in it belongs to the owners of trees.
+fn open_store(dir: &Path) -> Result<Store, store::Error> {
+    // that it cannot be made is told where it is opened
+    let _ = executor::as_caller(|| std::fs::create_dir_all(dir));
+    Store::open(dir)
+}
+
 fn error(options: &Options, interrupt: &Interrupt, error: &Error) -> u8 {
-    if matches!(error, Error::Cancelled) || interrupt.cancel.is_cancelled() {
+    if matches!(error, Error::Cancelled) || interrupt.cancel.is_interrupted() {
         if !options.json && !options.quiet {
             print::stdout("\nAborted\n");
         }

@@ -85,5 +85,6 @@ fn is_ignored(signal: i32) -> bool {
 fn end(number: i32) -> ! {
     executor::abandon();
     store::abandon();
+    crate::trace_file::finish();
     std::process::exit(128 + number)
 }

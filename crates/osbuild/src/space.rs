@@ -16,6 +16,10 @@ const SAID: [&str; 2] = ["o space left on device", "isk quota exceeded"];
 
 /// Warns where stages that are not in the store took more, the last time one of the same name ran, than is free.
 pub(crate) fn foresee(manifest: &Manifest, pipelines: &[usize], store: &Store) {
+    // of a store with thousands of stages not every record is to be read for that
+    if stages_of(manifest, pipelines).all(|stage| store.has(&stage.id.to_string())) {
+        return;
+    }
     let (Some(free), Ok(stored)) = (free(store.path()), store.stages()) else {
         return;
     };
@@ -51,16 +55,21 @@ pub(crate) fn explain(failure: &Failure, manifest: &Manifest, pipelines: &[usize
 }
 
 /// The stages of these pipelines whose trees are not in the store.
-fn missing<'a>(manifest: &'a Manifest, pipelines: &[usize], stored: &[Stored]) -> Vec<&'a Stage> {
+fn missing<'a>(manifest: &'a Manifest, pipelines: &'a [usize], stored: &[Stored]) -> Vec<&'a Stage> {
     let is_there = |stage: &Stage| {
         let id = stage.id.to_string();
         stored.iter().any(|known| known.id == id && known.size.is_some())
     };
+    stages_of(manifest, pipelines)
+        .filter(|stage| !is_there(stage))
+        .collect()
+}
+
+fn stages_of<'a>(manifest: &'a Manifest, pipelines: &'a [usize]) -> impl Iterator<Item = &'a Stage> {
     let pipelines = pipelines
         .iter()
         .filter_map(|index| manifest.pipelines.get(*index));
-    let stages = pipelines.flat_map(|pipeline| &pipeline.stages);
-    stages.filter(|stage| !is_there(stage)).collect()
+    pipelines.flat_map(|pipeline| &pipeline.stages)
 }
 
 /// What stages of these names took the last time: those of which nothing is known are left out.

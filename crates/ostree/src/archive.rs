@@ -65,14 +65,14 @@ impl Archive {
         let config = path.join("config");
         if !parent.exists(&config) {
             for directory in crate::repo::DIRECTORIES {
+                fault::step!(Ok(())).map_err(|e: Errno| tree::Error::errno("make", path, e))?;
                 parent.mkdir_all(path.join(directory))?;
             }
             // last: with it the repository is one
-            let temporary = path.join(format!("tmp/config-{}", std::process::id()));
+            let root = parent.subtree(path)?;
             let mode = Mode::Archive.name();
             let text = format!("[core]\nrepo_version=1\nmode={mode}\n\n[repo]\nlocking=true\n");
-            parent.write(&temporary, text)?;
-            parent.rename(&temporary, &config)?;
+            create(&root, "config", text.as_bytes()).map_err(|e| tree::Error::io("write", &config, e))?;
         }
         Self::open_in(parent, path)
     }
@@ -101,6 +101,7 @@ impl Archive {
     pub fn metadata(&self, kind: Kind, checksum: Checksum) -> Result<Vec<u8>> {
         let path = place(checksum, kind.extension());
         let mut bytes = Vec::new();
+        fault::step!(Ok(())).map_err(|e: Errno| tree::Error::errno("open", &path, e))?;
         self.root
             .open_file(&path)?
             .take(LARGEST_METADATA)
@@ -112,7 +113,9 @@ impl Archive {
 
     /// The stored bytes of a file.
     pub fn file(&self, checksum: Checksum) -> Result<File> {
-        Ok(self.root.open_file(place(checksum, FILE))?)
+        let path = place(checksum, FILE);
+        fault::step!(Ok(())).map_err(|e: Errno| tree::Error::errno("open", &path, e))?;
+        Ok(self.root.open_file(path)?)
     }
 
     /// Adds a metadata object.
@@ -122,7 +125,9 @@ impl Archive {
     pub fn add_metadata(&self, kind: Kind, checksum: Checksum, bytes: &[u8]) -> Result<()> {
         verify(checksum, Checksum::of(bytes), kind.extension())?;
         let file = self.unnamed()?;
-        (&file).write_all(bytes).map_err(|e| self.cannot_write(e))?;
+        fault::writer!(&file)
+            .write_all(bytes)
+            .map_err(|e| self.cannot_write(e))?;
         self.publish(&file, checksum, kind.extension())
     }
 
@@ -134,7 +139,7 @@ impl Archive {
         let file = self.unnamed()?;
         let mut tee = Tee {
             from,
-            to: BufWriter::new(&file),
+            to: BufWriter::new(fault::writer!(&file)),
             failure: None,
         };
         let found = read_file(
@@ -159,7 +164,7 @@ impl Archive {
         let objects = self
             .root
             .open_at("objects", OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
-        rustix::fs::syncfs(objects).map_err(failed)
+        fault::step!(rustix::fs::syncfs(objects)).map_err(failed)
     }
 
     /// Adds the commit itself, everything else being there.
@@ -256,12 +261,19 @@ impl Archive {
         let file = from.root.open_at(path, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
         let folder = self.make_folder(path)?;
         let name = path.file_name().unwrap_or_default();
-        let linked = rustix::fs::linkat(CWD, proc_path(&file), folder, name, AtFlags::SYMLINK_FOLLOW);
+        let linked = fault::step!(rustix::fs::linkat(
+            CWD,
+            proc_path(&file),
+            folder,
+            name,
+            AtFlags::SYMLINK_FOLLOW
+        ));
         Ok(matches!(linked, Ok(()) | Err(Errno::EXIST)))
     }
 
     fn unnamed(&self) -> Result<File> {
         let flags = OFlags::WRONLY | OFlags::TMPFILE;
+        fault::step!(Ok(())).map_err(|e: Errno| self.cannot_write(e.into()))?;
         Ok(self.root.open_at("objects", flags, 0o644)?.into())
     }
 
@@ -269,7 +281,14 @@ impl Archive {
         let path = place(checksum, extension);
         let folder = self.make_folder(&path)?;
         let name = path.file_name().unwrap_or_default();
-        match rustix::fs::linkat(CWD, proc_path(file), folder, name, AtFlags::SYMLINK_FOLLOW) {
+        let linked = fault::step!(rustix::fs::linkat(
+            CWD,
+            proc_path(file),
+            folder,
+            name,
+            AtFlags::SYMLINK_FOLLOW
+        ));
+        match linked {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(e) => Err(self.cannot_write(e.into())),
         }
@@ -277,6 +296,7 @@ impl Archive {
 
     fn make_folder(&self, path: &Path) -> Result<rustix::fd::OwnedFd> {
         let folder = path.parent().unwrap_or(path);
+        fault::step!(Ok(())).map_err(|e: Errno| self.cannot_write(e.into()))?;
         self.root.mkdir_all(folder)?;
         Ok(self.root.open_at(folder, OFlags::PATH | OFlags::DIRECTORY, 0)?)
     }
@@ -320,6 +340,25 @@ pub(crate) fn read_file(from: &mut dyn BufRead, out: &mut dyn Write) -> io::Resu
     }
     let over = from.fill_buf()?.is_empty();
     Ok((over && total == head.size).then(|| (head, Checksum(hash.finalize().into()))))
+}
+
+/// Makes a file with all its content at once, unless it is there: what breaks off leaves nothing.
+fn create(root: &Tree, name: &str, content: &[u8]) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let file = fault::step!(rustix::fs::openat(root.fd(), ".", flags, 0o644.into()))?;
+    let file = File::from(file);
+    fault::writer!(&file).write_all(content)?;
+    let linked = fault::step!(rustix::fs::linkat(
+        CWD,
+        proc_path(&file),
+        root.fd(),
+        name,
+        AtFlags::SYMLINK_FOLLOW
+    ));
+    match linked {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
 }
 
 fn place(checksum: Checksum, extension: &str) -> PathBuf {

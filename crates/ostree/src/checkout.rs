@@ -26,6 +26,7 @@ impl Archive {
             let meta =
                 Meta::of_dirmeta(&bytes).ok_or_else(|| Error::malformed(meta, Kind::DirMeta.extension()))?;
             if !path.as_os_str().is_empty() {
+                fault::step!(Ok(())).map_err(|e| tree::Error::io("make", &path, e))?;
                 to.mkdir(&path, 0o700)?;
             }
             let directory = self.directory(tree)?;
@@ -49,7 +50,7 @@ impl Archive {
         let malformed = || Error::malformed(checksum, "filez");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let file = File::from(to.open_at(path, flags, 0o600)?);
-        let mut out = BufWriter::new(&file);
+        let mut out = BufWriter::new(fault::writer!(&file));
         let read = read_file(&mut BufReader::new(self.file(checksum)?), &mut out);
         out.flush().map_err(|e| tree::Error::io("write", path, e))?;
         drop(out);
@@ -76,11 +77,12 @@ impl Archive {
 fn apply(to: &Tree, path: &Path, meta: &Meta, opened: &File) -> Result<()> {
     let failed = |e: rustix::io::Errno| Error::from(tree::Error::errno("set the attributes of", path, e));
     // before the mode: a change of owner takes away its upper bits
-    std::os::unix::fs::fchown(opened, Some(meta.uid), Some(meta.gid))
+    fault::step!(std::os::unix::fs::fchown(opened, Some(meta.uid), Some(meta.gid)))
         .map_err(|e| tree::Error::io("set the owner of", path, e))?;
     for (name, value) in &meta.attributes {
         rustix::fs::fsetxattr(opened, name.as_slice(), value, XattrFlags::empty()).map_err(failed)?;
     }
-    rustix::fs::fchmod(opened, rustix::fs::Mode::from_raw_mode(meta.mode & 0o7777)).map_err(failed)?;
+    let mode = rustix::fs::Mode::from_raw_mode(meta.mode & 0o7777);
+    fault::step!(rustix::fs::fchmod(opened, mode)).map_err(failed)?;
     Ok(to.set_mtime(path, 0, 0)?)
 }

@@ -155,8 +155,8 @@ impl Meta {
     /// What the bytes of a `dirmeta` object say; `None` if they are none.
     pub fn of_dirmeta(bytes: &[u8]) -> Option<Self> {
         Some(Self {
-            uid: number(bytes, 0)?,
-            gid: number(bytes, 4)?,
+            uid: owner(bytes, 0)?,
+            gid: owner(bytes, 4)?,
             mode: number(bytes, 8)?,
             attributes: attributes(bytes.get(12..)?)?,
         })
@@ -184,8 +184,8 @@ impl Head {
         Some(Self {
             size: u64::from_be_bytes(bytes.get(..8)?.try_into().ok()?),
             meta: Meta {
-                uid: number(bytes, 8)?,
-                gid: number(bytes, 12)?,
+                uid: owner(bytes, 8)?,
+                gid: owner(bytes, 12)?,
                 mode: number(bytes, 16)?,
                 attributes: attributes(frame.part(end, frame.end(1)?)?)?,
             },
@@ -196,6 +196,11 @@ impl Head {
 
 fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// A user or group; the number that stands for none is no owner.
+fn owner(bytes: &[u8], at: usize) -> Option<u32> {
+    number(bytes, at).filter(|id| *id != u32::MAX)
 }
 
 fn attributes(bytes: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
@@ -252,6 +257,21 @@ mod tests {
                 .unwrap()
                 .unwrap();
             assert_eq!((head.target.as_str(), head.size, &head.meta), (target, 77, &meta));
+        }
+    }
+
+    #[test]
+    fn nobodys_number_is_no_owner() {
+        for (uid, gid) in [(u32::MAX, 0), (0, u32::MAX)] {
+            let meta = Meta {
+                uid,
+                gid,
+                mode: 0o040_755,
+                attributes: Vec::new(),
+            };
+            assert_eq!(Meta::of_dirmeta(&meta.dirmeta()), None);
+            let header = meta.archive_header("a", 0);
+            assert_eq!(Head::read(&mut &header[..]).unwrap(), None);
         }
     }
 

@@ -42,8 +42,14 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
             idmap,
             devices,
             optional,
+            follow,
         } => {
-            let source = match open_source(root, path) {
+            let opened = if *follow {
+                open_followed(root, path)
+            } else {
+                open_source(root, path)
+            };
+            let source = match opened {
                 Err(libc::ENOENT | libc::ELOOP | libc::ENOTDIR) if *optional => return Ok(()),
                 other => other?,
             };
@@ -51,7 +57,7 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
             attributes |= if *devices { 0 } else { sys::MOUNT_ATTR_NODEV };
             attributes |= if *read_only { sys::MOUNT_ATTR_RDONLY } else { 0 };
             let result = make_target(source, target, ids.root_id)
-                .and_then(|()| attach_clone(source, target, attributes, *idmap, ids.userns));
+                .and_then(|()| attach_clone(source, target, attributes, *idmap, ids.shift));
             sys::close(source);
             result
         }
@@ -74,7 +80,7 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
             other => {
                 let source = other?;
                 let attributes = sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV;
-                attach_clone(source, path, attributes, Idmap::None, ids.userns)
+                attach_clone(source, path, attributes, Idmap::None, None)
             }
         },
         Step::Mask { path } => match open_source(path, c"") {
@@ -87,7 +93,7 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
                     path,
                     sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID,
                     Idmap::None,
-                    ids.userns,
+                    None,
                 )
             }
         },
@@ -124,6 +130,31 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
         Step::Limit { processes } => limit_processes(*processes),
         Step::Filter { program } => filter(program),
     }
+}
+
+/// What there is in the place of a step that failed and may: the `/proc` and `/sys` around the box, with what masks them.
+pub(crate) fn make_do(step: &Step) -> Raw<()> {
+    let (from, target, read_only) = match step {
+        Step::Proc { target } => (c"/proc", target, 0),
+        Step::Sys { target } => (c"/sys", target, sys::MOUNT_ATTR_RDONLY),
+        _ => return Ok(()),
+    };
+    let source = sys::open_path(from)?;
+    let clone = sys::clone_mounts(source);
+    sys::close(source);
+    let clone = clone?;
+    let attributes = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV | read_only;
+    let result = sys::set_mount(clone, attributes, None).and_then(|()| sys::attach_mount(clone, target));
+    sys::close(clone);
+    result
+}
+
+/// Opens `path` below `root`, as one does whose root directory that is.
+fn open_followed(root: &CStr, path: &CStr) -> Raw<RawFd> {
+    let base = sys::open_path(root)?;
+    let source = sys::open_in_root(base, path);
+    sys::close(base);
+    source
 }
 
 pub(crate) fn open_source(root: &CStr, path: &CStr) -> Raw<RawFd> {
@@ -167,13 +198,13 @@ fn attach_clone(
     target: &CStr,
     attributes: u64,
     idmap: Idmap,
-    userns: Option<RawFd>,
+    shift: Option<RawFd>,
 ) -> Raw<()> {
     let clone = sys::clone_mount(source)?;
     let set = match idmap {
         Idmap::None => sys::set_mount(clone, attributes, None),
-        Idmap::Required => sys::set_mount(clone, attributes, userns),
-        Idmap::Wanted => match sys::set_mount(clone, attributes, userns) {
+        Idmap::Required => sys::set_mount(clone, attributes, shift),
+        Idmap::Wanted => match sys::set_mount(clone, attributes, shift) {
             // the file system cannot, or the mount is mapped already
             Err(libc::EINVAL | libc::EPERM) => sys::set_mount(clone, attributes, None),
             other => other,
@@ -289,6 +320,15 @@ fn enter_user(userns: Option<RawFd>) -> Raw<()> {
 
 /// For good: to raise it again takes a capability in the host's user namespace.
 fn limit_processes(count: u64) -> Raw<()> {
+    let mut now = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let none = std::ptr::null::<libc::rlimit64>();
+    // SAFETY: the limit lives through the call; no new one is set.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, libc::RLIMIT_NPROC, none, &raw mut now) })?;
+    // more than what holds already only the machine's root may allow
+    let count = count.min(now.rlim_max);
     let limit = libc::rlimit64 {
         rlim_cur: count,
         rlim_max: count,

@@ -7,9 +7,10 @@ use std::str::FromStr;
 
 use caps::Capability;
 
+use crate::rootless::become_towards_files;
 use crate::steps::{c_string, root_steps};
 use crate::sys::{self, check};
-use crate::{Error, Layers, Mount, Result, Source, Step, UserNamespace, apply, capabilities};
+use crate::{Error, Layers, Mount, Result, Source, Step, UserNamespace, apply};
 
 /// Gives the calling thread, and the processes and threads it makes from now on, a mount table of their own. What is
 /// mounted in it vanishes with the last of them. The thread's working directory becomes its own too.
@@ -48,6 +49,7 @@ pub fn attach_part(root: &Path, path: &Path, target: &Path, users: &UserNamespac
         idmap: crate::Idmap::None,
         devices: false,
         optional: false,
+        follow: false,
     };
     apply(&step, users)
 }
@@ -74,6 +76,7 @@ pub fn attach_tree(bench: &Path, layers: Layers, target: &Path, users: &UserName
         idmap: crate::Idmap::None,
         devices: false,
         optional: false,
+        follow: false,
     };
     let cloned = apply(&step, users);
     detach(bench)?;
@@ -84,18 +87,9 @@ pub fn attach_tree(bench: &Path, layers: Layers, target: &Path, users: &UserName
 /// Does `work` as the box's root towards file systems: what it makes belongs to it. Only for a thread that does nothing
 /// else meanwhile.
 pub fn as_root<T>(users: &UserNamespace, work: impl FnOnce() -> T) -> T {
-    let become_id = |id: u32| {
-        // SAFETY: ids of this thread alone; the effective capabilities, which the change takes, are raised again.
-        unsafe {
-            libc::syscall(libc::SYS_setfsuid, id);
-            libc::syscall(libc::SYS_setfsgid, id);
-        }
-        // one that cannot be raised is missed by what comes next, which says so
-        let _ = capabilities::raise();
-    };
-    become_id(users.root_id());
+    become_towards_files(users.root_id());
     let done = work();
-    become_id(0);
+    become_towards_files(0);
     done
 }
 

@@ -3,12 +3,14 @@
 //! ```text
 //! version 2   one directory for all limits, beside or below our own group: the nearest one that lets us make it
 //! version 1   one directory for each controller, below our own group of that controller
-//! name        osbuild-PID-N; what a killed process left is removed by the next one that comes by
+//! name        osbuild-NAMESPACE-PID-N; what a killed process left is removed by the next one that comes by
 //! ```
 //! Files and their meaning: the kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`.
 
 mod hierarchy;
 
+use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -42,6 +44,26 @@ pub struct Group {
     dirs: Vec<PathBuf>,
     memory: Option<(Hierarchy, PathBuf)>,
     processes: Option<PathBuf>,
+}
+
+/// A way into a directory of a group.
+#[derive(Debug)]
+pub(crate) enum Door<'a> {
+    /// A thread goes in that writes `0` here.
+    Itself(OwnedFd),
+    /// Somebody else puts the process in.
+    Other(&'a Path),
+}
+
+impl Door<'_> {
+    /// Puts in a process that does not go itself, with what it will start.
+    pub(crate) fn put(&self, pid: libc::pid_t) -> Result<()> {
+        match self {
+            Self::Itself(_) => Ok(()),
+            Self::Other(dir) => std::fs::write(dir.join("cgroup.procs"), pid.to_string())
+                .map_err(|e| Error::setup(format!("joining the control group {}", dir.display()), e)),
+        }
+    }
 }
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -117,13 +139,18 @@ impl Group {
         Err(failure)
     }
 
-    /// Puts a process, with what it will start, into the group.
-    pub(crate) fn join(&self, pid: libc::pid_t) -> Result<()> {
-        for dir in &self.dirs {
-            std::fs::write(dir.join("cgroup.procs"), pid.to_string())
-                .map_err(|e| Error::setup(format!("joining the control group {}", dir.display()), e))?;
+    /// The ways into the group: for each directory one that a thread goes itself, where there is one (version 1).
+    ///
+    /// To move another process the kernel waits until none is just being forked anywhere (`cgroup_threadgroup_rwsem`), which
+    /// takes several milliseconds; a thread that moves itself waits for nobody.
+    pub(crate) fn doors(&self) -> Vec<Door<'_>> {
+        fn door(dir: &Path) -> Door<'_> {
+            match OpenOptions::new().write(true).open(dir.join("tasks")) {
+                Ok(tasks) => Door::Itself(tasks.into()),
+                Err(_) => Door::Other(dir),
+            }
         }
-        Ok(())
+        self.dirs.iter().map(|dir| door(dir)).collect()
     }
 
     /// How often each limit was met so far.

@@ -7,7 +7,7 @@
 use std::ffi::CString;
 use std::os::fd::RawFd;
 
-use crate::apply::apply;
+use crate::apply::{apply, make_do};
 use crate::guard::may_fail;
 use crate::ids::Ids;
 use crate::steps::Step;
@@ -26,8 +26,12 @@ pub(crate) struct Prepared {
     pub(crate) output: RawFd,
     /// Where [`Report`]s go.
     pub(crate) report: RawFd,
+    /// What takes the box into its control groups once `0` is written there.
+    pub(crate) groups: Vec<RawFd>,
     /// Has one byte once the parent knows of the child; closed without one when the parent is gone.
     pub(crate) start: RawFd,
+    /// Whether the caller's descriptors stay open: only where a test lifted that.
+    pub(crate) inherits: bool,
 }
 
 /// What the child says: which kind, an index, a value.
@@ -72,9 +76,19 @@ impl Report {
     }
 }
 
+/// Stands for a step that is none of the plan's: the life of the box is bound to ours.
+pub(crate) const BINDING: i32 = -1;
+/// The same: the box joins its control groups.
+pub(crate) const JOINING: i32 = -2;
+
+/// The most control groups that a box joins itself: there are no more controllers with limits.
+const GROUPS: usize = 4;
+
 /// The whole life of the first process.
 pub(crate) fn first_process(prepared: &Prepared) -> ! {
-    close_others(prepared);
+    if !prepared.inherits {
+        close_others(prepared);
+    }
     if let Err((step, errno)) = set_up(prepared) {
         let _ = sys::write(prepared.report, &Report::Failed(step, errno).to_bytes());
         sys::exit(1);
@@ -92,13 +106,16 @@ pub(crate) fn first_process(prepared: &Prepared) -> ! {
 /// Closes every descriptor but those of this box: another thread of the parent may have been making a box too, and
 /// nobody would see the end of that one's output while we held it open.
 fn close_others(prepared: &Prepared) {
-    let mut keep = [
+    let mut keep = [prepared.stdin; 5 + GROUPS];
+    keep[..4].copy_from_slice(&[
         prepared.ids.userns.unwrap_or(prepared.stdin),
-        prepared.stdin,
         prepared.output,
         prepared.report,
         prepared.start,
-    ];
+    ]);
+    for (slot, group) in keep[5..].iter_mut().zip(&prepared.groups) {
+        *slot = *group;
+    }
     keep.sort_unstable();
     let mut next = 0u32;
     for fd in keep.map(|fd| fd as u32) {
@@ -113,12 +130,16 @@ fn close_others(prepared: &Prepared) {
 }
 
 fn set_up(prepared: &Prepared) -> Result<(), (i32, i32)> {
-    die_with_parent().map_err(|e| (-1, e))?;
+    die_with_parent().map_err(|e| (BINDING, e))?;
     let mut byte = 0u8;
     // SAFETY: one byte is read into one byte.
     let read = unsafe { libc::syscall(libc::SYS_read, prepared.start, &raw mut byte, 1) };
     if read != 1 {
         sys::exit(1);
+    }
+    for group in &prepared.groups {
+        sys::write(*group, b"0").map_err(|e| (JOINING, e))?;
+        sys::close(*group);
     }
     // SAFETY: sets the file mode mask.
     unsafe { libc::syscall(libc::SYS_umask, 0) };
@@ -126,13 +147,15 @@ fn set_up(prepared: &Prepared) -> Result<(), (i32, i32)> {
         match apply(step, prepared.ids) {
             Err(errno) if may_fail(step, prepared.optional) => {
                 let missed = Report::Missed(index as i32, errno).to_bytes();
-                sys::write(prepared.report, &missed).map_err(|errno| (index as i32, errno))?;
+                sys::write(prepared.report, &missed)
+                    .and_then(|()| make_do(step))
+                    .map_err(|errno| (index as i32, errno))?;
             }
             other => other.map_err(|errno| (index as i32, errno))?,
         }
     }
     // changing ids has cleared it
-    die_with_parent().map_err(|e| (-1, e))?;
+    die_with_parent().map_err(|e| (BINDING, e))?;
     // SAFETY: sets the file mode mask.
     unsafe { libc::syscall(libc::SYS_umask, 0o022) };
     Ok(())
@@ -156,12 +179,14 @@ fn execute(prepared: &Prepared) -> Raw<()> {
         for (from, to) in [(prepared.stdin, 0), (prepared.output, 1), (prepared.output, 2)] {
             check(libc::syscall(libc::SYS_dup3, from, to, 0))?;
         }
-        check(libc::syscall(
-            libc::SYS_close_range,
-            3u32,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        ))?;
+        if !prepared.inherits {
+            check(libc::syscall(
+                libc::SYS_close_range,
+                3u32,
+                u32::MAX,
+                libc::CLOSE_RANGE_CLOEXEC,
+            ))?;
+        }
         // the signals a caller of ours ignores or blocks are no business of the module's
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         let mut none: libc::sigset_t = std::mem::zeroed();

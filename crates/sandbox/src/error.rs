@@ -14,7 +14,7 @@ pub enum Error {
     #[error("cannot set up the sandbox: {operation}: {source}")]
     Setup { operation: String, source: io::Error },
     /// A part of the boundary cannot be had.
-    #[error("cannot set up the sandbox: {operation}: {source} (`--unsafe-allow={guard}` goes on without it)")]
+    #[error("cannot set up the sandbox: {operation}: {source}{advice} (`--unsafe-allow={guard}` goes on without it)", advice = guard.advice(source))]
     Guard {
         guard: Guard,
         operation: String,
@@ -23,6 +23,9 @@ pub enum Error {
     /// A limit that was asked for cannot be enforced.
     #[error("cannot limit {what} of the sandbox: {source} (`--unsafe-allow=limits` goes on without it)")]
     Limit { what: &'static str, source: io::Error },
+    /// An ordinary user cannot build on this machine.
+    #[error("{message}")]
+    Rootless { message: String, hint: String },
     /// The plan cannot be carried out.
     #[error("cannot set up the sandbox: {0}")]
     Plan(String),
@@ -41,6 +44,14 @@ impl Error {
                 source,
             },
             other => other,
+        }
+    }
+
+    /// What to do against it, where there is more to say than in the message.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Rootless { hint, .. } => Some(hint),
+            _ => None,
         }
     }
 

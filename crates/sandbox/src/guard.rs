@@ -47,8 +47,24 @@ impl Guard {
         match step {
             Step::Filter { .. } => Some(Self::Seccomp),
             Step::Limit { .. } => Some(Self::Limits),
-            Step::Proc { .. } | Step::Protect { .. } | Step::Mask { .. } => Some(Self::Proc),
+            Step::Proc { .. } | Step::Sys { .. } | Step::Protect { .. } | Step::Mask { .. } => {
+                Some(Self::Proc)
+            }
             _ => None,
+        }
+    }
+
+    /// What to do against its lack, behind why it cannot be had.
+    pub(crate) fn advice(self, cause: &std::io::Error) -> &'static str {
+        match (self, cause.raw_os_error()) {
+            (Self::Proc, Some(libc::EPERM)) => {
+                "; parts of /proc and /sys are masked in the container around this: start it with `--security-opt \
+                 unmask=ALL` (podman) or `--security-opt systempaths=unconfined` (docker)"
+            }
+            (Self::Users, Some(libc::ENOSPC)) => {
+                "; user.max_user_namespaces is too small: as root, `sysctl user.max_user_namespaces=10000`"
+            }
+            _ => "",
         }
     }
 

@@ -21,12 +21,15 @@ mod child;
 mod error;
 mod guard;
 mod ids;
+mod lifted;
 mod loop_device;
 pub mod overlay;
 mod plan;
+mod rootless;
 mod run;
 mod seccomp;
 mod steps;
+mod sub_ids;
 mod sys;
 
 pub use caps::Capability;
@@ -38,9 +41,10 @@ pub use attach::{
 pub use cgroup::{Group, Hits, Limits};
 pub use error::{Error, Result};
 pub use guard::{Guard, Guards};
-pub use ids::UserNamespace;
+pub use ids::{Root, UserNamespace};
 pub use loop_device::{LoopDevice, LoopOptions};
 pub use plan::{Command, DEFAULT_CAPABILITIES, Idmap, Layers, Mount, Part, Plan, Source};
+pub use rootless::{as_caller, enter, is_for_caller, is_in_first_namespace};
 pub use run::{Ended, Killer, Running, start, start_in};
 pub use seccomp::Instruction;
 pub use steps::{Step, steps};

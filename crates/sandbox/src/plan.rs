@@ -127,7 +127,7 @@ pub struct Source {
 /// A directory or file of a tree and where it appears in the box.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Relative to the tree's root; no link on the way is followed.
+    /// Relative to the tree's root. Links are followed inside the tree, unless the part is optional.
     pub path: PathBuf,
     pub target: PathBuf,
     /// Whether a part that is not there, or is a link, is passed over.
@@ -152,6 +152,9 @@ pub struct Layers {
     pub lower: Vec<PathBuf>,
     /// A directory with `upper` and `work`, where changes go; `None` makes the tree read-only.
     pub changes: Option<PathBuf>,
+    /// Whether the tree is one directory whose files belong to the box's users already: the only one of `lower`, or `upper`
+    /// of `changes`. For file systems that can be no layer.
+    pub plain: bool,
 }
 
 impl Source {

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::child::{self, Prepared, Report};
+use crate::cgroup::Door;
+use crate::child::{self, JOINING, Prepared, Report};
 use crate::guard::Guard;
 use crate::ids::pipe;
 use crate::steps::c_string;
-use crate::{Error, Group, Plan, Result, Step, UserNamespace, steps, sys};
+use crate::{Error, Group, Plan, Result, Step, UserNamespace, lifted, steps, sys};
 
 /// How a module ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +82,8 @@ pub fn start_in(
     output: OwnedFd,
     group: Option<&Group>,
 ) -> Result<Running> {
-    let steps = steps(&plan)?;
+    let plan = lifted::plan(plan);
+    let steps = lifted::steps(steps(&plan)?);
     let optional = plan.guards.optional_bits();
     let command = plan.command;
     let args = c_strings(&command.args)?;
@@ -99,7 +101,13 @@ pub fn start_in(
     };
     let (report_read, report_write) = pipe()?;
     let (start_read, start_write) = pipe()?;
+    let doors = group.map(Group::doors).unwrap_or_default();
+    let own = doors.iter().filter_map(|door| match door {
+        Door::Itself(tasks) => Some(tasks.as_raw_fd()),
+        Door::Other(_) => None,
+    });
     let prepared = Prepared {
+        groups: own.collect(),
         steps,
         optional,
         program: c_string(&command.program)?,
@@ -110,10 +118,11 @@ pub fn start_in(
         output: output.as_raw_fd(),
         report: report_write.as_raw_fd(),
         start: start_read.as_raw_fd(),
+        inherits: fault::lifted!("descriptors"),
     };
     let namespaces =
         libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWNET;
-    let pid = sys::clone_process(namespaces)
+    let pid = sys::clone_process(lifted::namespaces(namespaces))
         .map_err(|e| Error::setup("making the namespaces", std::io::Error::from_raw_os_error(e)))?;
     if pid == 0 {
         // so that an executor that dies closes the last other end
@@ -134,8 +143,8 @@ pub fn start_in(
         program: command.program.display().to_string(),
         waited: false,
     };
-    if let Some(group) = group {
-        group.join(pid)?;
+    for door in &doors {
+        door.put(pid)?;
     }
     (&start_write)
         .write_all(b"!")
@@ -186,9 +195,13 @@ impl Running {
             }
             Some(Report::Ended(status)) => Ok(Ended::Killed(libc::WTERMSIG(status))),
             Some(Report::Failed(step, errno)) => {
+                let otherwise = match step {
+                    JOINING => "joining its control groups",
+                    _ => "binding its life to ours",
+                };
                 let step = self.step(step);
                 let source = std::io::Error::from_raw_os_error(errno);
-                let operation = step.map_or_else(|| "binding its life to ours".to_owned(), Step::to_string);
+                let operation = step.map_or_else(|| otherwise.to_owned(), Step::to_string);
                 Err(match step.and_then(Guard::of) {
                     Some(guard) => Error::Guard {
                         guard,

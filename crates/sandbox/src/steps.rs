@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::plan::{Idmap, Layers, Mount, Part, Plan, Source};
 use crate::seccomp::{self, Instruction};
-use crate::{Error, Result};
+use crate::{Error, Result, rootless};
 
 /// Where layers are attached while an overlay is put together, below the scaffold.
 const WORKBENCH: &str = ".layers";
@@ -45,6 +45,8 @@ pub enum Step {
         idmap: Idmap,
         devices: bool,
         optional: bool,
+        /// Whether links in `path` are followed: none leads out of `root`.
+        follow: bool,
     },
     /// Mounts an overlay; `data` is relative to the directory `bench`.
     Overlay {
@@ -275,6 +277,7 @@ impl Builder<'_> {
             idmap,
             devices,
             optional: source.optional,
+            follow: false,
         };
         self.steps.push(step);
         Ok(())
@@ -298,6 +301,9 @@ impl Builder<'_> {
     /// Puts a tree together on the workbench and attaches it at `target` (a path of the host).
     fn tree(&mut self, layers: &Layers, target: CString) -> Result<()> {
         let read_only = layers.changes.is_none();
+        if layers.plain {
+            return self.plain_tree(layers, target);
+        }
         if layers.lower.is_empty() && read_only {
             // an empty tree is the empty directory that is there
             return Ok(());
@@ -323,12 +329,14 @@ impl Builder<'_> {
             self.mkdir(&bench.join("empty"), 0o755)?;
             lower.push("empty".into());
         }
-        let mut data = format!(
-            "lowerdir={},index=off,metacopy=off,xino=off,redirect_dir=",
-            lower.join(":")
-        );
+        let mut data = format!("lowerdir={},index=off,metacopy=off,xino=off", lower.join(":"));
+        // in a user namespace of one's own the kernel takes no other marks, and no directory redirects
+        let (reads, writes) = match rootless::is_in_first_namespace() {
+            true => (",redirect_dir=follow", ",redirect_dir=on"),
+            false => (",userxattr", ",userxattr"),
+        };
         match &layers.changes {
-            None => data.push_str("follow"),
+            None => data.push_str(reads),
             Some(changes) => {
                 let place = bench.join("changes");
                 self.mkdir(&place, 0o755)?;
@@ -336,7 +344,8 @@ impl Builder<'_> {
                 self.clone_layer(changes, at.clone(), false)?;
                 attached.push(at);
                 // volatile: nothing is synced while the module runs; the store does it once
-                data.push_str("on,upperdir=changes/upper,workdir=changes/work,volatile");
+                data.push_str(writes);
+                data.push_str(",upperdir=changes/upper,workdir=changes/work,volatile");
             }
         }
         let bench = self.inside(&bench)?;
@@ -353,6 +362,25 @@ impl Builder<'_> {
         Ok(())
     }
 
+    fn plain_tree(&mut self, layers: &Layers, target: CString) -> Result<()> {
+        let root = match (&layers.changes, &layers.lower[..]) {
+            (Some(changes), []) => c_string(changes.join("upper"))?,
+            (None, [single]) => c_string(single)?,
+            _ => return Err(Error::Plan("a plain tree is one directory".into())),
+        };
+        self.steps.push(Step::Clone {
+            root,
+            path: c".".into(),
+            target,
+            read_only: layers.changes.is_none(),
+            idmap: Idmap::None,
+            devices: false,
+            optional: false,
+            follow: false,
+        });
+        Ok(())
+    }
+
     fn clone_layer(&mut self, layer: &Path, target: CString, read_only: bool) -> Result<()> {
         self.steps.push(Step::Clone {
             root: c_string(layer)?,
@@ -362,6 +390,7 @@ impl Builder<'_> {
             idmap: Idmap::Required,
             devices: false,
             optional: false,
+            follow: false,
         });
         Ok(())
     }
@@ -383,6 +412,7 @@ impl Builder<'_> {
                 idmap: Idmap::None,
                 devices: false,
                 optional: part.optional,
+                follow: !part.optional,
             });
         }
         self.steps.push(Step::Unmount { path: root });

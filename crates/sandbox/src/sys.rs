@@ -40,7 +40,9 @@ struct OpenHow {
 
 const OPEN_TREE_CLONE: libc::c_uint = 1;
 const RESOLVE_NO_SYMLINKS: u64 = 0x04;
+const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
 const RESOLVE_BENEATH: u64 = 0x08;
+const RESOLVE_IN_ROOT: u64 = 0x10;
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 0x01;
 pub(crate) const MOUNT_ATTR_NOSUID: u64 = 0x02;
 pub(crate) const MOUNT_ATTR_NODEV: u64 = 0x04;
@@ -63,10 +65,19 @@ pub(crate) fn open_path(path: &CStr) -> Raw<RawFd> {
 
 /// Opens `path` below `dir` with `O_PATH`; no link is followed, nothing above `dir` is reached.
 pub(crate) fn open_beneath(dir: RawFd, path: &CStr) -> Raw<RawFd> {
+    open_resolved(dir, path, libc::O_NOFOLLOW, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+}
+
+/// Opens `path` with `O_PATH`, following links as if `dir` were the root directory.
+pub(crate) fn open_in_root(dir: RawFd, path: &CStr) -> Raw<RawFd> {
+    open_resolved(dir, path, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+}
+
+fn open_resolved(dir: RawFd, path: &CStr, flags: libc::c_int, resolve: u64) -> Raw<RawFd> {
     let how = OpenHow {
-        flags: (libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW) as u64,
+        flags: (libc::O_PATH | libc::O_CLOEXEC | flags) as u64,
         mode: 0,
-        resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+        resolve,
     };
     // SAFETY: the structure lives through the call and its size is given.
     check(unsafe {
@@ -81,13 +92,28 @@ pub(crate) fn open_beneath(dir: RawFd, path: &CStr) -> Raw<RawFd> {
 }
 
 /// A detached clone of the mount at `fd`, without what is mounted below it.
+///
+/// Where a user namespace is given mounts that it must not take apart, they come along.
 pub(crate) fn clone_mount(fd: RawFd) -> Raw<RawFd> {
-    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as libc::c_uint | libc::AT_EMPTY_PATH as libc::c_uint;
+    match clone_tree(fd, 0) {
+        Err(libc::EINVAL) => clone_mounts(fd),
+        other => other,
+    }
+}
+
+/// A detached clone of the mount at `fd` with all that is mounted below it.
+pub(crate) fn clone_mounts(fd: RawFd) -> Raw<RawFd> {
+    clone_tree(fd, libc::AT_RECURSIVE as libc::c_uint)
+}
+
+fn clone_tree(fd: RawFd, more: libc::c_uint) -> Raw<RawFd> {
+    let flags =
+        OPEN_TREE_CLONE | libc::O_CLOEXEC as libc::c_uint | libc::AT_EMPTY_PATH as libc::c_uint | more;
     // SAFETY: an empty path with AT_EMPTY_PATH.
     check(unsafe { libc::syscall(libc::SYS_open_tree, fd, c"".as_ptr(), flags) })
 }
 
-/// Sets attributes of the mount `fd`; with `userns` it is id-mapped by that namespace as well.
+/// Sets attributes of the mount `fd`, and of those below it; with `userns` it is id-mapped by that namespace as well.
 pub(crate) fn set_mount(fd: RawFd, attributes: u64, userns: Option<RawFd>) -> Raw<()> {
     let attr = MountAttr {
         attr_set: attributes | userns.map_or(0, |_| MOUNT_ATTR_IDMAP),
@@ -101,7 +127,7 @@ pub(crate) fn set_mount(fd: RawFd, attributes: u64, userns: Option<RawFd>) -> Ra
             libc::SYS_mount_setattr,
             fd,
             c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
             &raw const attr,
             size_of::<MountAttr>(),
         )

@@ -49,6 +49,7 @@ fn tree(lower: &[&Path], changes: Option<&Path>) -> Mount {
     let layers = Layers {
         lower: lower.iter().map(|p| p.to_path_buf()).collect(),
         changes: changes.map(Path::to_path_buf),
+        ..Layers::default()
     };
     Mount::Tree {
         layers,

@@ -8,28 +8,46 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tree::Tree;
-use tree::index::{Index, Markers, Times, TreeDigest, squash};
+use tree::index::{GoOn, Index, Markers, Times, TreeDigest, squash_while};
 
+use crate::away::take_away;
+use crate::copied::Copied;
 use crate::info::Info;
 use crate::object::publish;
 use crate::scratch::Scratch;
 use crate::store::Store;
-use crate::{Error, Object, Result};
+use crate::{Driver, Error, Object, Result};
 
 /// A tree of more layers becomes one plain layer: overlayfs has a limit, and each one makes lookups slower.
-const LAYERS: usize = 60;
+const LAYERS: usize = if fault::ON { 4 } else { 60 };
 
 /// A tree that is being made: a directory in `tmp/` with `upper` and `work`. Unless it is committed it is removed.
 #[derive(Debug)]
 pub struct NewTree {
     dir: Scratch,
     base: Option<Object>,
+    /// `None`: changes to the base are made.
+    copied: Option<Copied>,
 }
 
 impl NewTree {
     /// The directory that holds `upper` and `work`.
     pub fn path(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Whether `upper` is the whole tree, and not the upper directory of an overlay.
+    pub fn is_whole(&self) -> bool {
+        self.copied.is_some()
+    }
+
+    /// Gives the files of a tree that [is whole](Self::is_whole) to the users of the namespace whose root is `root_id` on
+    /// the host: 0 for the host's own. Nobody may have it mounted meanwhile.
+    pub fn own(&self, root_id: u32) -> Result<()> {
+        match &self.copied {
+            Some(copied) => copied.own(&self.upper(), root_id),
+            None => Ok(()),
+        }
     }
 
     /// The overlay's upper directory: what becomes the layer. Its root has what the base's root has.
@@ -42,23 +60,27 @@ impl NewTree {
         self.path().join("work")
     }
 
-    /// The layers of the base, the topmost first; none without a base.
+    /// The layers of the base, the topmost first; none without a base, or where it was copied.
     pub fn lower_layers(&self) -> Vec<PathBuf> {
-        self.base.as_ref().map(Object::layers).unwrap_or_default()
+        let base = self.base.as_ref().filter(|_| !self.is_whole());
+        base.map(Object::layers).unwrap_or_default()
     }
 }
 
 impl Store {
     /// A place for a new tree, on top of `base` or empty.
     pub fn new_tree(&self, base: Option<&Object>) -> Result<NewTree> {
-        let new = NewTree {
+        let mut new = NewTree {
             dir: self.scratch("tree")?,
             base: base.cloned(),
+            copied: None,
         };
         for path in [new.upper(), new.work()] {
             make_dir(&path)?;
         }
-        if let Some(top) = new.lower_layers().first() {
+        if let Driver::Copies { root_id } = self.driver() {
+            new.copied = Some(Copied::make(base, &new.upper(), root_id)?);
+        } else if let Some(top) = new.lower_layers().first() {
             tree::copy::copy_root(&Tree::open(top)?, &Tree::open(new.upper())?)?;
         }
         Ok(new)
@@ -70,25 +92,46 @@ impl Store {
     /// # Errors
     /// The tree holds what no store can hold ([`Index::scan`]), or the disk is full; the store is as it was.
     pub fn commit(&self, new: NewTree, times: Times) -> Result<Object> {
+        self.commit_while(new, times, &|| true)
+    }
+
+    /// [`commit`](Self::commit) that ends with [`tree::Error::Stopped`] soon after `go_on` says no.
+    pub fn commit_while(&self, new: NewTree, times: Times, go_on: GoOn<'_>) -> Result<Object> {
         let upper = Tree::open(new.upper())?;
         let below = match &new.base {
             Some(base) => self.index_of(base)?,
             None => Arc::new(Index::empty()),
         };
-        let index = Arc::new(below.merge_layer(&upper, times)?);
+        let span = trace::span("scan");
+        let index = Arc::new(match &new.copied {
+            Some(copied) => {
+                copied.join(&new.upper())?;
+                copied.own(&new.upper(), 0)?;
+                below.scan_copy_while(&upper, times, go_on)?
+            }
+            None => below.merge_layer_while(&upper, times, go_on)?,
+        });
+        drop(span);
         let digest = index.digest();
         if let Some(base) = new.base.as_ref().filter(|base| *base.digest() == digest) {
             return Ok(base.clone());
         }
         let object = match self.object(&digest)? {
             Some(object) => object,
-            None => self.add(&new, &upper, &index, digest)?,
+            None => self.add(&new, &upper, (&index, digest), go_on)?,
         };
         self.remember(digest, index);
         Ok(object)
     }
 
-    fn add(&self, new: &NewTree, upper: &Tree, index: &Index, digest: TreeDigest) -> Result<Object> {
+    fn add(
+        &self,
+        new: &NewTree,
+        upper: &Tree,
+        (index, digest): (&Index, TreeDigest),
+        go_on: GoOn<'_>,
+    ) -> Result<Object> {
+        let _span = trace::span("keep");
         let dir = new.path().join("object");
         make_dir(&dir)?;
         let layer = dir.join("layer");
@@ -96,11 +139,12 @@ impl Store {
         let base = new
             .base
             .as_ref()
+            .filter(|_| !new.is_whole())
             .filter(|base| base.chain().len() < LAYERS && !base.chain().contains(&digest));
-        let taken = if base.is_some() || new.base.is_none() {
+        let taken = if base.is_some() || new.base.is_none() || new.is_whole() {
             fault::step!(std::fs::rename(new.upper(), &layer))
                 .map_err(|e| Error::io("move the layer to", &layer, e))?;
-            disk_usage(upper)?
+            disk_usage(upper, go_on)?
         } else {
             make_dir(&layer)?;
             let flat = Tree::open(&layer)?;
@@ -108,8 +152,8 @@ impl Store {
                 .chain(new.lower_layers())
                 .map(Tree::open)
                 .collect();
-            squash(&layers?, &flat, Markers::of_this_process())?;
-            disk_usage(&flat)?
+            squash_while(&layers?, &flat, Markers::of_this_process(), go_on)?;
+            disk_usage(&flat, go_on)?
         };
         if let Some(base) = base {
             write(&dir.join("parent"), format!("{}\n", base.digest()).as_bytes())?;
@@ -153,14 +197,14 @@ impl Store {
                 return Ok(object);
             }
             // goes away with the rest of the new tree
-            let _ = std::fs::rename(&place, new.path().join(format!("damaged-{removed}")));
+            let _ = take_away(&place, &new.path().join(format!("damaged-{removed}")));
             removed += 1;
         }
     }
 }
 
 /// A directory with mode 0755, whatever the umask says.
-fn make_dir(path: &Path) -> Result<()> {
+pub(crate) fn make_dir(path: &Path) -> Result<()> {
     fault::step!(DirBuilder::new().mode(0o755).create(path))
         .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)))
         .map_err(|e| Error::io("make", path, e))
@@ -173,10 +217,13 @@ fn write(path: &Path, content: &[u8]) -> Result<()> {
 }
 
 /// Bytes on disk, files with several names counted once.
-fn disk_usage(tree: &Tree) -> Result<u64> {
+fn disk_usage(tree: &Tree, go_on: GoOn<'_>) -> Result<u64> {
     let mut counted = HashSet::new();
     let mut blocks = 0;
     tree::walk::walk(tree, &mut |entry| {
+        if !go_on() {
+            return Err(tree::Error::Stopped);
+        }
         let stat = &entry.stat;
         if stat.nlink < 2 || counted.insert((stat.dev, stat.ino)) {
             blocks += stat.blocks;

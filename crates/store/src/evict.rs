@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use rustix::fs::FlockOperation;
 use tree::index::TreeDigest;
 
+use crate::away::take_away;
 use crate::info::Info;
 use crate::lock::{flock, is_at};
 use crate::record;
@@ -106,7 +107,7 @@ impl Store {
         }
         let away = self.scratch("evicted")?;
         let target = away.path().join("object");
-        match fault::step!(std::fs::rename(&place, &target)) {
+        match take_away(&place, &target) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("move away", place, e)),
             _ => Ok(Removal::Removed),
         }

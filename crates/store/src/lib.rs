@@ -19,6 +19,9 @@
 //!   cache.info cache.lock CACHEDIR.TAG    as the Python osbuild has them
 //! ```
 //!
+//! On a file system that carries no layers ([`Driver::Copies`]) every object is a whole tree; both kinds may stand in one
+//! store.
+//!
 //! What the Python osbuild keeps in the same directory stays as it is: its objects have no `index`, its scratch in `tmp/`
 //! has other names, and while a [`Store`] lives it holds the read lock on `cache.lock`.
 //!
@@ -26,8 +29,11 @@
 //! was seen, or is no reference; the chain of layers below an object is there, since only objects without one above are
 //! evicted.
 
+mod away;
 mod commit;
+mod copied;
 mod download;
+mod driver;
 mod error;
 mod evict;
 mod find;
@@ -48,6 +54,7 @@ mod sync;
 mod usage;
 
 pub use commit::NewTree;
+pub use driver::Driver;
 pub use error::{Error, Result};
 pub use evict::Evicted;
 pub use find::Match;

@@ -102,6 +102,9 @@ impl Store {
         };
         let layer = |digest: &TreeDigest| self.objects().join(digest.to_string()).join("layer");
         let layers: Vec<PathBuf> = chain.iter().map(layer).collect();
+        if chain.len() > 1 && self.hides_marks() && !self.is_seen_whole(&path, *digest, &layers) {
+            return Ok(None);
+        }
         if info.is_doubtful() {
             if !is_intact(&path, *digest, &layers).unwrap_or(false) {
                 return Ok(None);
@@ -125,6 +128,17 @@ impl Store {
             next = parent(&path).ok()?;
         }
         Some(chain)
+    }
+
+    /// Whether the layers of a tree show through a file system that hides marks: found out once.
+    fn is_seen_whole(&self, path: &Path, digest: TreeDigest, layers: &[PathBuf]) -> bool {
+        let seen = || self.drive.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(whole) = seen().get(&digest) {
+            return *whole;
+        }
+        let whole = is_intact(path, digest, layers).unwrap_or(false);
+        seen().insert(digest, whole);
+        whole
     }
 
     /// Whether a tree can be made upon the object: its index is whole. One that is not counts as missing from now on.

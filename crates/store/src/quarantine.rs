@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use tree::index::TreeDigest;
 
+use crate::away::take_away;
 use crate::fsck::{Damage, Damaged};
 use crate::lock::{flock, is_at};
 use crate::object::parent;
@@ -113,10 +114,11 @@ impl Store {
         let place = dir.join(name);
         if place.symlink_metadata().is_ok() {
             let old = self.scratch("damaged")?;
-            std::fs::rename(&place, old.path().join("old")).map_err(|e| Error::io("move away", &place, e))?;
+            take_away(&place, &old.path().join("old")).map_err(|e| Error::io("move away", &place, e))?;
         }
-        match std::fs::rename(path, &place) {
-            Ok(()) => Ok(Repair::Quarantined),
+        match take_away(path, &place) {
+            Ok(()) if place.symlink_metadata().is_ok() => Ok(Repair::Quarantined),
+            Ok(()) => make_private(&place).map(|()| Repair::Quarantined),
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 make_private(&place)?;
                 Ok(Repair::Quarantined)

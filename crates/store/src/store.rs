@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tree::index::{Index, TreeDigest};
 
+use crate::driver::Drive;
 use crate::lock::{PeerLock, StageLock};
 use crate::scratch::{Scratch, leftovers};
 use crate::{Error, Result};
@@ -28,6 +29,7 @@ pub struct Store {
     pub(crate) open: Arc<Mutex<bool>>,
     /// The indexes used last: the stage that follows needs that of the stage before.
     pub(crate) recent: Mutex<VecDeque<(TreeDigest, Arc<Index>)>>,
+    pub(crate) drive: Drive,
     _peer: Option<PeerLock>,
 }
 
@@ -73,6 +75,7 @@ impl Store {
             desk,
             open: Arc::new(Mutex::new(true)),
             recent: Mutex::default(),
+            drive: Drive::default(),
             _peer: peer,
         }
     }
@@ -120,6 +123,11 @@ impl Store {
         let store = Self::new(path, Some(desk), Some(peer));
         store.set_down_limit()?;
         Ok(store)
+    }
+
+    /// Whether there is something under a stage's id: a hint, since it may be damaged, or of another tree below.
+    pub fn has(&self, id: &str) -> bool {
+        check_id(id).is_ok_and(|id| self.refs().join(id).exists())
     }
 
     /// The store's directory: an absolute path without links.

@@ -6,10 +6,11 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use crate::chain::Chain;
+use crate::shift::{Shift, chown};
 use crate::walk::{Entry, Visitor, walk_both_ways};
 use crate::xattr::{self, Attributes};
 use crate::{Error, Kind, Result, Stat, Tree};
@@ -28,6 +29,8 @@ pub struct Options {
     pub attributes: bool,
     /// Mode, owner, times and attributes of the root directory itself, as `cp -a from/. to` does.
     pub root: bool,
+    /// What becomes of owners, where they are copied.
+    pub shift: Shift,
 }
 
 impl Default for Options {
@@ -36,6 +39,7 @@ impl Default for Options {
             ownership: true,
             attributes: true,
             root: true,
+            shift: Shift::default(),
         }
     }
 }
@@ -185,7 +189,7 @@ impl Copier<'_> {
 }
 
 fn open_directory(dir: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | crate::walk::no_link() | OFlags::CLOEXEC;
     fs::openat(dir, name, flags, Mode::empty()).map_err(|e| match e {
         Errno::NOTDIR | Errno::LOOP => Error::Unsuitable {
             path: path.to_owned(),
@@ -257,6 +261,7 @@ pub(crate) fn attributes_of(entry: &Entry<'_>, options: &Options) -> Result<Attr
         let acl = [ACL_ACCESS, ACL_DEFAULT].iter().any(|a| a.to_bytes() == key);
         (wanted || acl) && !starts(b"trusted.overlay.")
     });
+    options.shift.attributes(&mut attributes);
     Ok(attributes)
 }
 
@@ -273,23 +278,18 @@ pub(crate) fn apply(
 ) -> Result<()> {
     let mut mode = stat.mode;
     if options.ownership {
-        let (uid, gid) = (Uid::from_raw(stat.uid), Gid::from_raw(stat.gid));
-        fault::step!(fs::chownat(
+        chown(
             dir,
             name,
-            Some(uid),
-            Some(gid),
-            AtFlags::SYMLINK_NOFOLLOW
-        ))
-        .map_err(|e| Error::errno("chown", path, e))?;
-    } else if stat.kind == Kind::File
-        && (stat.uid, stat.gid)
-            != (
-                rustix::process::geteuid().as_raw(),
-                rustix::process::getegid().as_raw(),
-            )
-    {
-        mode &= 0o1777;
+            path,
+            (options.shift.id(stat.uid), options.shift.id(stat.gid)),
+        )?;
+    } else if stat.kind == Kind::File && mode & 0o6000 != 0 {
+        let made =
+            fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|e| Error::errno("stat", path, e))?;
+        if (made.st_uid, made.st_gid) != (stat.uid, stat.gid) {
+            mode &= 0o1777;
+        }
     }
     if stat.kind != Kind::Symlink {
         if inherited {

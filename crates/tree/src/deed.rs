@@ -70,10 +70,27 @@ impl Deed {
         let (dir, name) = tree.parent_of(path)?;
         let bits = Mode::from_raw_mode(mode & 0o7777);
         let owner = (Some(fs::Uid::from_raw(*uid)), Some(fs::Gid::from_raw(*gid)));
+        // who asked for it has set the directory's time already
+        let before = fs::fstat(&dir).map_err(|e| Error::errno("stat the directory of", path, e))?;
         fs::mknodat(&dir, &name, kind, bits, fs::makedev(*major, *minor))
             .and_then(|()| fs::chownat(&dir, &name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW))
             .and_then(|()| fs::chmodat(&dir, &name, bits, AtFlags::empty()))
+            .and_then(|()| fs::utimensat(&dir, "", &times_of(&before), AtFlags::EMPTY_PATH))
             .map_err(|e| Error::errno("make the device", path, e))
+    }
+}
+
+/// The modification time of `stat`, and no other.
+fn times_of(stat: &fs::Stat) -> fs::Timestamps {
+    fs::Timestamps {
+        last_access: fs::Timespec {
+            tv_sec: 0,
+            tv_nsec: fs::UTIME_OMIT,
+        },
+        last_modification: fs::Timespec {
+            tv_sec: stat.st_mtime,
+            tv_nsec: stat.st_mtime_nsec.cast_signed(),
+        },
     }
 }
 

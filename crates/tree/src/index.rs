@@ -22,7 +22,10 @@ pub use crate::xattr::Attributes;
 pub use diff::{Change, What};
 pub use digest::{ParseDigestError, TreeDigest};
 pub use scan::{Markers, Times};
-pub use squash::squash;
+pub use squash::{Links, squash, squash_as, squash_while};
+
+/// Whether what takes long is to go on; asked from several threads.
+pub type GoOn<'g> = &'g (dyn Fn() -> bool + Sync);
 
 /// What is known of one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,12 +85,35 @@ impl Index {
 
     /// [`Index::merge_layer`] for a mount whose marks are known to be of the one or the other kind.
     pub fn merge_layer_with(&self, upper: &Tree, times: Times, markers: Markers) -> Result<Self> {
-        merge::merge_layer(self, upper, times, markers, true)
+        merge::merge_layer(self, upper, times, markers, true, &|| true)
+    }
+
+    /// [`Index::merge_layer`] that ends with [`Error::Stopped`](crate::Error::Stopped) soon after `go_on` says no.
+    pub fn merge_layer_while(&self, upper: &Tree, times: Times, go_on: GoOn<'_>) -> Result<Self> {
+        merge::merge_layer(self, upper, times, Markers::of_this_process(), true, go_on)
     }
 
     /// [`Index::merge_layer`] with times as they are and without reading a file: those of `upper` have no digest.
     pub fn merge_layer_unread(&self, upper: &Tree) -> Result<Self> {
-        merge::merge_layer(self, upper, Times::Keep, Markers::of_this_process(), false)
+        merge::merge_layer(
+            self,
+            upper,
+            Times::Keep,
+            Markers::of_this_process(),
+            false,
+            &|| true,
+        )
+    }
+
+    /// The index of a directory that began as a copy of the tree of this one, and is no layer: all of it is read. It is what
+    /// [`Index::merge_layer`] gives for an overlay on which the same was done.
+    pub fn scan_copy(&self, tree: &Tree, times: Times) -> Result<Self> {
+        self.scan_copy_while(tree, times, &|| true)
+    }
+
+    /// [`Index::scan_copy`] that ends with [`Error::Stopped`](crate::Error::Stopped) soon after `go_on` says no.
+    pub fn scan_copy_while(&self, tree: &Tree, times: Times, go_on: GoOn<'_>) -> Result<Self> {
+        merge::scan_copy(self, tree, times, Markers::of_this_process(), go_on)
     }
 
     /// The digest of all that the index says, times that do not count left out.

@@ -3,6 +3,7 @@
 //! * [`Tree`]: open, read and change files of a tree without ever leaving it, whatever links lie in it.
 //! * [`walk`]: every entry of a tree in one fixed order.
 //! * [`copy`]: a tree into another directory with owners, modes, times, attributes, hard links and holes.
+//! * [`Shift`]: owners moved to the range of a user namespace and back.
 //! * [`Deed`]: what only the machine's root may do to an entry.
 //! * [`remove_tree`]: a directory with all that strangers put into it, gone.
 //! * [`index`]: the list of a tree's entries, what an overlay layer changes in it, and its digest.
@@ -16,6 +17,7 @@ mod error;
 pub mod index;
 mod remove;
 mod rooted;
+mod shift;
 pub mod walk;
 mod xattr;
 
@@ -24,3 +26,4 @@ pub use deed::Deed;
 pub use error::{Error, Result};
 pub use remove::remove_tree;
 pub use rooted::{Kind, Stat, Tree};
+pub use shift::{Shift, shift_tree};

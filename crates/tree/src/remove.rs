@@ -86,7 +86,9 @@ fn unlink(dir: BorrowedFd<'_>, name: &OsStr, path: &Path, flags: AtFlags) -> Res
 /// directory writable: what cannot be done shows when the removal is tried again.
 fn make_removable(dir: BorrowedFd<'_>, name: &OsStr, flags: AtFlags) {
     let clear = |fd: BorrowedFd<'_>| {
-        if let Ok(marks) = fs::ioctl_getflags(fd) {
+        if !fault::lifted!("marks")
+            && let Ok(marks) = fs::ioctl_getflags(fd)
+        {
             let _ = fs::ioctl_setflags(fd, marks - IFlags::IMMUTABLE - IFlags::APPEND);
         }
     };

@@ -103,6 +103,14 @@ impl Tree {
         Ok(Self { root, path })
     }
 
+    /// The tree whose root directory is open already (`O_PATH` will do); `path` is where it lay then.
+    pub fn at(root: OwnedFd, path: impl Into<PathBuf>) -> Self {
+        Self {
+            root,
+            path: path.into(),
+        }
+    }
+
     /// Where the tree lies: for messages and for tools that are given a root directory. Never join a path to it.
     pub fn path(&self) -> &Path {
         &self.path
@@ -132,7 +140,10 @@ impl Tree {
         } else {
             name
         };
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let resolve = match fault::lifted!("in-root") {
+            false => ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+            true => ResolveFlags::empty(),
+        };
         loop {
             match fs::openat2(
                 &self.root,
@@ -346,6 +357,13 @@ impl Tree {
     /// Sets owner and group of the entry `path` itself; `None` leaves one as it is.
     pub fn chown(&self, path: impl AsRef<Path>, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
         let path = path.as_ref();
+        // to the kernel it means: as it is
+        if [uid, gid].contains(&Some(u32::MAX)) {
+            return Err(Error::Unsuitable {
+                path: path.to_owned(),
+                reason: format!("cannot belong to {}, which is nobody's number", u32::MAX),
+            });
+        }
         let fd = self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
         let (uid, gid) = (uid.map(fs::Uid::from_raw), gid.map(fs::Gid::from_raw));
         fs::chownat(&fd, "", uid, gid, AtFlags::EMPTY_PATH).map_err(|e| Error::errno("chown", path, e))
@@ -436,6 +454,16 @@ mod tests {
         tree.symlink("../../../../x", "a/up").unwrap();
         tree.write("a/up", "here").unwrap();
         assert_eq!(tree.read_text("x").unwrap(), "here");
+    }
+
+    #[test]
+    fn nobodys_number_is_no_owner() {
+        let (_dir, tree) = tree();
+        tree.write("f", "").unwrap();
+        for (uid, gid) in [(Some(u32::MAX), None), (Some(0), Some(u32::MAX))] {
+            let error = tree.chown("f", uid, gid).unwrap_err().to_string();
+            assert_eq!(error, "/f: cannot belong to 4294967295, which is nobody's number");
+        }
     }
 
     #[test]

@@ -28,8 +28,11 @@ pub struct Entry<'a> {
 impl Entry<'_> {
     /// Opens a file or directory for reading, no link followed and, where that is allowed, its access time left alone.
     pub fn open(&self) -> Result<OwnedFd> {
-        open_quietly(self.dir, self.name, OFlags::NOFOLLOW | OFlags::NONBLOCK)
-            .map_err(|e| Error::errno("open", self.path, e))
+        let waits = match fault::lifted!("kinds") {
+            false => OFlags::NONBLOCK,
+            true => OFlags::empty(),
+        };
+        open_quietly(self.dir, self.name, no_link() | waits).map_err(|e| Error::errno("open", self.path, e))
     }
 
     /// The text of a symbolic link.
@@ -42,6 +45,14 @@ impl Entry<'_> {
     /// Its extended attributes that this process may see, sorted by name.
     pub fn attributes(&self) -> Result<Attributes> {
         crate::xattr::read(self.dir, self.name, self.path)
+    }
+}
+
+/// What an entry is opened with: by the time it is, a link may be in its place.
+pub(crate) fn no_link() -> OFlags {
+    match fault::lifted!("no-follow") {
+        false => OFlags::NOFOLLOW,
+        true => OFlags::empty(),
     }
 }
 
@@ -115,7 +126,11 @@ pub(crate) fn walk_both_ways(tree: &Tree, visitor: &mut dyn Visitor) -> Result<(
         };
         visitor.enter(&entry)?;
         if entry.stat.kind == Kind::Directory {
-            let below = open_quietly(dir, &name, OFlags::DIRECTORY | OFlags::NOFOLLOW)
+            if fault::lifted!("hurry") {
+                // no defence, but it leaves an attempt less time
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            let below = open_quietly(dir, &name, OFlags::DIRECTORY | no_link())
                 .map_err(|e| Error::errno("open", here, e))?;
             rest.push(names(below.as_fd(), here)?);
             chain.push(below, here)?;

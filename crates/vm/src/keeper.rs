@@ -133,6 +133,7 @@ fn kernel(description: &Description) -> Result<Kernel> {
         layers: Layers {
             lower: description.layers.clone(),
             changes: None,
+            ..Layers::default()
         },
         target: "/tree".into(),
     };

@@ -18,7 +18,7 @@ const DEMO: [Package; 4] = [
 ];
 
 /// What the tests ask for a second opinion, or make their input with.
-const TEST: [Package; 34] = [
+const TEST: [Package; 35] = [
     (
         "apt-utils",
         "apt-ftparchive: repositories for the resolver to read",
@@ -42,6 +42,7 @@ const TEST: [Package; 34] = [
     ("gdisk", "sgdisk: and by a second opinion"),
     ("gpg", "signs repositories"),
     ("grub-common", "grub-script-check: boot menus can be read"),
+    ("grub-pc-bin", "boot blocks for a BIOS"),
     ("isolinux", "boots CD images on a BIOS machine"),
     ("libcap2-bin", "file capabilities of what was unpacked"),
     ("mtools", "reads FAT file systems"),

@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// Do no more than this
     #[arg(long, value_enum)]
     only: Vec<Part>,
+    /// Begin the first kind of fault with this step: those before it were survived in an earlier run
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    first: u64,
     /// At most so many builders at once
     #[arg(long, value_name = "N", default_value_t = 16)]
     builders: u64,
@@ -86,9 +89,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut kinds = steps::KINDS;
     let first = seed % kinds.len() as u64;
     kinds.rotate_left(first as usize);
-    for kind in kinds.into_iter().filter(|_| options.wants(Part::Steps)) {
+    for (at, kind) in kinds.into_iter().enumerate() {
+        if !options.wants(Part::Steps) {
+            break;
+        }
         let pace = steps::Pace {
-            first: 1,
+            first: if at == 0 { options.first } else { 1 },
             stride: 1,
             end: half,
         };

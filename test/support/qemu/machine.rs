@@ -134,6 +134,10 @@ impl Machine {
     /// # Errors
     /// The machine ends or takes too long.
     pub fn run(&mut self, command: &str) -> Result<Answer> {
+        self.run_within(command, COMMAND)
+    }
+
+    fn run_within(&mut self, command: &str, limit: Duration) -> Result<Answer> {
         self.commands += 1;
         let number = self.commands;
         let quoted = command.replace('\'', r"'\''");
@@ -149,7 +153,7 @@ impl Machine {
         );
         self.console.send(&line)?;
         let mut wait = |pattern: String| {
-            let found = self.console.wait_for(&[&pattern], COMMAND);
+            let found = self.console.wait_for(&[&pattern], limit);
             found.with_context(|| format!("cannot run `{command}` in the machine"))
         };
         wait(format!("\nbegin-{number}\n"))?;
@@ -169,7 +173,15 @@ impl Machine {
     /// # Errors
     /// It fails.
     pub fn ask(&mut self, command: &str) -> Result<String> {
-        let Answer { status, output } = self.run(command)?;
+        self.ask_within(command, COMMAND)
+    }
+
+    /// [`ask`](Self::ask) for a command that may take as long as `limit`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ask_within(&mut self, command: &str, limit: Duration) -> Result<String> {
+        let Answer { status, output } = self.run_within(command, limit)?;
         ensure!(
             status == 0,
             "`{command}` in the machine: exit status {status}\n{output}"

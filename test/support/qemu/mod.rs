@@ -23,6 +23,8 @@ pub struct Boot {
     /// `qcow2` or `raw`.
     pub format: String,
     pub firmware: Firmware,
+    /// Raw images that are its further disks. They stay as they are, too.
+    pub drives: Vec<PathBuf>,
     /// In MiB.
     pub memory: u32,
     pub cpus: u32,
@@ -36,11 +38,12 @@ impl Boot {
     /// By BIOS, the format by the file's name.
     pub fn new(image: impl Into<PathBuf>) -> Self {
         let image = image.into();
-        let raw = image.extension().is_some_and(|ext| ext == "raw" || ext == "img");
+        let raw = (image.extension()).is_some_and(|ext| ext == "raw" || ext == "img" || ext == "iso");
         Self {
             image,
             format: if raw { "raw" } else { "qcow2" }.to_owned(),
             firmware: Firmware::Bios,
+            drives: Vec::new(),
             memory: 1024,
             cpus: 2,
             forward: Vec::new(),
@@ -85,6 +88,10 @@ impl Boot {
             "-drive",
             format!("if=virtio,format={},snapshot=on,file={image}", self.format),
         );
+        for drive in &self.drives {
+            let drive = value(drive);
+            add("-drive", format!("if=virtio,format=raw,snapshot=on,file={drive}"));
+        }
         let ports: String = self
             .forward
             .iter()

@@ -55,7 +55,7 @@ pub fn together(scene: &Scene, number: usize, trouble: Trouble, odds: &mut Odds,
     if trouble == Trouble::None {
         let more: Vec<_> = times.iter().filter(|(_, times)| **times != 1).collect();
         assert!(
-            more.is_empty() && times.len() == 3,
+            more.is_empty() && times.len() == scene.missing(),
             "{number} at once: these ran {times:?}"
         );
     }

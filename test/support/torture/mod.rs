@@ -12,6 +12,7 @@ pub mod kills;
 mod odds;
 pub mod power;
 mod scene;
+mod sources;
 pub mod steps;
 
 pub use odds::Odds;

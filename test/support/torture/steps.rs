@@ -30,11 +30,8 @@ pub fn all(scene: &Scene, (kind, left): (&'static str, Left), pace: Pace, counts
     while Instant::now() < pace.end {
         scene.fresh();
         // a limit that lets everything go has the eviction at work as well
-        let args: &[&str] = if n.is_multiple_of(2) {
-            &["--cache-max-size", "1"]
-        } else {
-            &[]
-        };
+        let limited = n.is_multiple_of(2);
+        let args: &[&str] = if limited { &["--cache-max-size", "1"] } else { &[] };
         let (run, place) = scene.fails_at(kind, n, args);
         let Some(place) = place else {
             assert_eq!(run.code, 0, "untouched, and yet {run}");
@@ -57,7 +54,10 @@ pub fn all(scene: &Scene, (kind, left): (&'static str, Left), pace: Pace, counts
         } else {
             left
         };
-        scene.holds(&what, left);
+        match limited {
+            true => scene.holds_what_it_has(&what, left),
+            false => scene.holds(&what, left),
+        }
         *counts.steps.entry(kind).or_default() += 1;
         n += pace.stride;
     }

@@ -57,6 +57,21 @@ fn error(tree: &Tree, bytes: &[u8]) -> String {
 const EMPTY: &[u8] = b"00000000000";
 
 #[test]
+fn nobodys_number_is_no_owner() {
+    let (_dir, tree) = tree();
+    let file = Hostile(b'0', "f", "", EMPTY);
+    for key in ["uid", "gid"] {
+        let record = format!("18 {key}=4294967295\n");
+        assert_eq!(record.len(), 18);
+        let error = error(&tree, &with_records(&record, &file, b""));
+        assert!(
+            error.contains(&format!("the {key} of f is out of range")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn no_member_leads_out_of_the_tree() {
     let (outside, _) = tree();
     std::fs::write(outside.path().join("secret"), "kept").unwrap();

@@ -153,7 +153,9 @@ impl<R: Read> Reader<R> {
                 Some(id) => i64::try_from(id).ok(),
                 None => Some(header.number(at, 8)?),
             };
-            id.and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
+            let id = id.and_then(|id| u32::try_from(id).ok());
+            // the last number is nobody's: to the kernel it means not to change the owner
+            id.filter(|id| *id != u32::MAX).ok_or_else(|| {
                 damaged(&format!(
                     "the {key} of {} is out of range",
                     String::from_utf8_lossy(&path)

@@ -7,27 +7,28 @@ use manifest::{Pipeline, Stage};
 use sandbox::UserNamespace;
 use serde_json::Value;
 use store::NewTree;
-use tree::index::Times;
 
-use super::Build;
 use crate::devices::fill::Fill;
 use crate::devices::range::Range;
 use crate::devices::setup::Setup;
 use crate::devices::sides::{Disks, Side, State, range_digest};
+use crate::keep::Keeper;
+use crate::library::Library;
 use crate::report::How;
 use crate::stage::{Job, renew};
 use crate::{Error, Result, services};
 
 /// What goes with the run of a stage.
 pub(super) struct DiskRun<'a> {
-    pub(super) build: &'a Build<'a>,
+    pub(super) library: &'a Library,
     pub(super) pipeline: &'a Pipeline,
     /// As the stage's own, but with nothing of its devices.
     pub(super) job: Job<'a>,
     pub(super) users: &'a UserNamespace,
     pub(super) tree: &'a NewTree,
     pub(super) log: &'a File,
-    pub(super) times: Times,
+    /// Gets what is printed.
+    pub(super) tell: &'a (dyn Fn(&str) + Sync),
     pub(super) sides: Vec<Side>,
     /// What was said meanwhile.
     pub(super) output: String,
@@ -60,7 +61,7 @@ impl<'a> DiskRun<'a> {
             side.kind
         ));
         let stage = self.maker(&side)?;
-        let module = self.build.library.stage_module(stage)?;
+        let module = self.library.stage_module(stage)?;
         if module.libdir.is_some() {
             return Err(self.wrong(format!(
                 "{} is a foreign module now: it cannot fill what ours began",
@@ -77,12 +78,11 @@ impl<'a> DiskRun<'a> {
             fill: Some(Fill { side: &side }),
             ..self.job
         };
-        let monitor = self.build.monitor;
         let log = self
             .log
             .try_clone()
             .map_err(|e| Error::io("write", "the log", e))?;
-        let done = job.run(self.tree, log, &|text| monitor.stage_output(self.job.stage, text))?;
+        let done = job.run(self.tree, log, self.tell)?;
         self.output.push_str(&done.output);
         renew(self.tree)?;
         if let Some(how) = done.failure {
@@ -102,15 +102,17 @@ impl<'a> DiskRun<'a> {
         found.ok_or_else(|| self.wrong(format!("the stage {} is not in this pipeline", side.stage)))
     }
 
-    /// Keeps what the stage changed in file systems, and those that it made.
-    pub(super) fn keep(&mut self, setup: Setup, made: &Value) -> Result<()> {
-        let store = self.build.store;
+    /// Keeps what the stage changed in file systems, and those that it made; how the stage fails with that, if it does.
+    pub(super) fn keep(&mut self, setup: Setup, made: &Value, keeper: &Keeper<'_>) -> Result<Option<How>> {
         for index in &setup.doubtful {
             self.sides[*index].doubt();
         }
         for used in setup.used.into_iter().filter(|used| !used.read_only) {
             let side = &mut self.sides[used.side];
-            let tree = store.commit(used.tree, self.times)?;
+            let tree = match keeper.commit(used.tree)? {
+                Ok(tree) => tree,
+                Err(how) => return Ok(Some(how)),
+            };
             if tree.digest() != side.tree.digest() {
                 side.tree = tree;
                 side.state = State::Behind;
@@ -127,6 +129,10 @@ impl<'a> DiskRun<'a> {
             let disks = Disks::of_dir(&self.tree.upper())?;
             let sized = range.and_then(|range| range.clone().sized(&disks.open(&range.file)?));
             let range = sized.map_err(|message| self.wrong(message))?;
+            let tree = match keeper.commit(content)? {
+                Ok(tree) => tree,
+                Err(how) => return Ok(Some(how)),
+            };
             self.sides.retain(|side| !side.range.overlaps(&range));
             self.sides.push(Side {
                 state: self.written(&range)?,
@@ -134,10 +140,10 @@ impl<'a> DiskRun<'a> {
                 kind: kind.to_owned(),
                 stage: self.job.stage.id.to_string(),
                 device: device.name.clone(),
-                tree: store.commit(content, self.times)?,
+                tree,
             });
         }
-        Ok(())
+        Ok(None)
     }
 
     /// What the new tree has in the range, which was just written.
@@ -149,7 +155,7 @@ impl<'a> DiskRun<'a> {
     }
 
     fn say(&mut self, text: &str) {
-        self.build.monitor.stage_output(self.job.stage, text);
+        (self.tell)(text);
         // the output has it as well
         let _ = (&mut &*self.log).write_all(text.as_bytes());
         self.output.push_str(text);

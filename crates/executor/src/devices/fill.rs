@@ -24,6 +24,7 @@ impl Fill<'_> {
             layers: Layers {
                 lower: self.side.tree.layers(),
                 changes: None,
+                ..Layers::default()
             },
             target: self.content().into(),
         };

@@ -3,10 +3,15 @@
 //! Its volume group is the one on the `parent`, or on the parent's partition `vg_partnum`. The volume is activated: as
 //! root, with the kernel's device mapper and the host's LVM tools.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::real::{self, device_mapper, tool};
 use super::{DeviceModule, Held, Opened, Opening};
+
+/// There while the service that looks after device nodes is running.
+const UDEV: &str = "/run/udev/control";
 
 /// This file as a device.
 pub(super) static DEVICE: DeviceModule = DeviceModule {
@@ -27,15 +32,20 @@ fn schema() -> Value {
     })
 }
 
-/// An active volume.
+/// An active volume of a group that is on these devices alone.
 struct Active {
-    volume: String,
+    group: String,
     devices: Vec<String>,
 }
 
 impl Held for Active {
     fn release(self: Box<Self>) -> Result<(), String> {
-        lvm("lvchange", &["--activate", "n", &self.volume], &self.devices).map(drop)
+        // a machine with udev activates whole groups as soon as it sees them, and would go on holding the device: first it
+        // has to be done with what it has seen
+        if Path::new(UDEV).exists() {
+            let _ = tool("udevadm", &["settle", "--timeout=30"], None);
+        }
+        lvm("vgchange", &["--activate", "n", &self.group], &self.devices).map(drop)
     }
 }
 
@@ -53,14 +63,24 @@ fn open(opening: &Opening<'_>) -> Result<Opened, String> {
         .get("volume")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    // only this device counts, not what the machine has: neither its volumes nor its list of devices
-    let devices = vec!["--devices".to_owned(), node.clone()];
+    // only this device counts, not what the machine has: neither its volumes nor its list of devices; and a node counts only
+    // where nodes are sought
+    let places = format!(
+        "devices {{ scan=[{}] obtain_device_list_from_udev=0 }}",
+        json!(opening.dev)
+    );
+    let devices = vec![
+        "--config".to_owned(),
+        places,
+        "--devices".to_owned(),
+        node.clone(),
+    ];
     let group = lvm("pvs", &["--noheadings", "-o", "vg_name", &node], &devices)?;
     let full = format!("{group}/{volume}");
     lvm("lvchange", &["--activate", "y", &full], &devices)?;
     let mut opened = Opened::default();
     opened.held.push(Box::new(Active {
-        volume: full.clone(),
+        group: group.clone(),
         devices: devices.clone(),
     }));
     let args = [

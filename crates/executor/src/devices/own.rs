@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use manifest::Stage;
-use sandbox::{Layers, UserNamespace};
+use sandbox::UserNamespace;
 use serde_json::{Value, json};
 
 use super::setup::Setup;
 use super::{Held, Opening};
+use crate::driver;
 use crate::mounts::{self, Mounting, Shown};
 
 /// What of ours is open and mounted. Mounts go before devices, the last one first.
@@ -77,7 +78,7 @@ impl Own {
             root: &at.mounts,
             tree: &at.tree,
             users: at.users,
-            shown: used.map(|used| self.show(at.setup, used)),
+            shown: used.map(|used| self.show(at, used)).transpose()?,
             bench: &at.scratch.join(format!("side-{index}")),
         };
         let mounted = (module.mount)(&mounting)?;
@@ -89,15 +90,13 @@ impl Own {
         Ok(json!(mounted.path))
     }
 
-    fn show(&self, setup: &Setup, used: usize) -> Shown {
+    fn show(&self, at: &Places<'_>, used: usize) -> Result<Shown, String> {
         if let Some(Some(path)) = self.shown.get(used) {
-            return Shown::Again(path.clone());
+            return Ok(Shown::Again(path.clone()));
         }
-        let used = &setup.used[used];
-        Shown::Layers(Layers {
-            lower: used.tree.lower_layers(),
-            changes: (!used.read_only).then(|| used.tree.path().to_owned()),
-        })
+        let used = &at.setup.used[used];
+        let layers = driver::layers_of_new(&used.tree, at.users, used.read_only);
+        layers.map(Shown::Layers).map_err(|e| e.to_string())
     }
 
     /// Unmounts all.

@@ -1,6 +1,7 @@
 //! Files of sources, or single files of trees.
 //!
-//! Files of sources lie under their checksums; one of a tree (`options.file` of the reference) under its last name.
+//! Files of sources lie under their checksums; one of a tree (`options.file` of the reference) under its last name, also
+//! where that is a link to it.
 //! `options.metadata` of a reference is passed on to the stage, as `data.files.NAME`.
 
 use std::path::{Path, PathBuf};

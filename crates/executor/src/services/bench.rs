@@ -147,6 +147,7 @@ impl Bench {
         let layers = Layers {
             lower: vec![source.root.join(&source.path)],
             changes: Some(changes),
+            ..Layers::default()
         };
         *mount = Mount::Tree {
             layers,

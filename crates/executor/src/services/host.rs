@@ -43,8 +43,11 @@ pub(crate) struct Limits {
     pub(crate) deadline: Option<Instant>,
     /// To clean up, once the build is interrupted.
     grace: Duration,
-    /// To clean up, once the time is over, and for one that has not answered.
+    /// To clean up, once the time is over, and for one that has not answered by then.
     late: Duration,
+    /// To clean up, once the build is interrupted, for one that has not answered: those of the Python osbuild ignore signals,
+    /// and one that hangs does not see that nobody waits for it any more.
+    unheard: Duration,
     /// To clean up otherwise: none that works takes as long.
     patience: Duration,
     /// To be stopped, as by a signal, while it is asked something.
@@ -59,6 +62,7 @@ impl Limits {
             deadline,
             grace: Duration::from_secs(40),
             late: Duration::from_secs(10),
+            unheard: Duration::from_secs(3),
             patience: Duration::from_secs(600),
             stopped: Duration::from_secs(5),
         }
@@ -113,7 +117,11 @@ impl<'a> Host<'a> {
         self.services.push(service);
         self.last_call(method, args, beside).map_err(|e| {
             // one that hangs in a call hardly cleans up
-            self.limits.grace = self.limits.grace.min(self.limits.late);
+            let grace = match e {
+                CallError::Cancelled => self.limits.unheard,
+                _ => self.limits.late,
+            };
+            self.limits.grace = self.limits.grace.min(grace);
             match e {
                 CallError::Cancelled => Error::Cancelled,
                 CallError::OverTime => Error::OverTime(format!("{name} has not answered")),

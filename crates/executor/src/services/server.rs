@@ -65,6 +65,7 @@ impl Server {
                     Ok(None) => return false,
                     Err(e) if e.kind() == ErrorKind::WouldBlock => return true,
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(e) if fault::lifted!("packets") => panic!("{e}"),
                     Err(_) => return false,
                 }
             }

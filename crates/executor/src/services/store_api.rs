@@ -14,7 +14,7 @@ use super::packet::Packet;
 use super::server::Server;
 use super::socket_dir::SocketDir;
 use crate::inputs::layers_of;
-use crate::{Error, Result};
+use crate::{Error, Result, driver};
 
 /// Serves trees of finished pipelines, scratch directories and the cache of sources.
 pub(crate) struct StoreApi<'a> {
@@ -125,7 +125,8 @@ impl Trees<'_> {
         self.store.lookup(id).ok().flatten().map(|(object, _)| object)
     }
 
-    fn mount(&self, layers: Layers, scaffold: &Path) -> Result<()> {
+    fn mount(&self, mut layers: Layers, scaffold: &Path) -> Result<()> {
+        driver::settle_layers(&mut layers, self.store, self.users)?;
         let tree = Mount::Tree {
             layers,
             target: "/tree".into(),

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use manifest::ModuleKind;
-use sandbox::{Command, Idmap, Layers, Mount, Part, Plan, Source};
+use sandbox::{Command, Idmap, Mount, Part, Plan, Source};
 use serde_json::{Map, Value, json};
 use store::NewTree;
 
@@ -14,7 +14,7 @@ use super::{Job, chroot};
 use crate::build::needs_host;
 use crate::inputs::{self, layers_of};
 use crate::services::Served;
-use crate::{Error, Result, deeds, elf, runner};
+use crate::{Error, Result, deeds, driver, elf, runner};
 
 /// Of the build root's `/etc`, all that a module sees.
 const ETC: [&str; 5] = [
@@ -71,7 +71,7 @@ impl Job<'_> {
         match served {
             Some(served) => mounts.extend(served.bring()?),
             None => mounts.push(Mount::Tree {
-                layers: layers(tree),
+                layers: driver::layers_of_new(tree, self.users, false)?,
                 target: "/run/osbuild/tree".into(),
             }),
         }
@@ -89,7 +89,7 @@ impl Job<'_> {
             let file = write("deeds", b"")?;
             mounts.push(bind(file, "/run/osbuild/deeds", true, Idmap::Required));
         }
-        mounts.extend(self.contents());
+        mounts.extend(self.contents()?);
         if self.mounts_confined() {
             mounts.push(chroot::mount_program(scratch)?);
         }
@@ -136,30 +136,25 @@ impl Job<'_> {
     }
 
     /// What is to be in file systems that the stage makes.
-    fn contents(&self) -> Vec<Mount> {
+    fn contents(&self) -> Result<Vec<Mount>> {
         if let Some(fill) = &self.fill {
-            return fill.mounts();
+            return Ok(fill.mounts());
         }
         let content = |(device, tree): &(usize, NewTree)| {
             let target = self.setup.content_of(*device, self.stage)?;
-            Some(Mount::Tree {
-                layers: layers(tree),
+            let layers = driver::layers_of_new(tree, self.users, false);
+            Some(layers.map(|layers| Mount::Tree {
+                layers,
                 target: target.into(),
-            })
+            }))
         };
         self.setup.content.iter().filter_map(content).collect()
     }
 
-    /// What every module may do, and what this one's metadata asks for: all within the box's user namespace.
+    /// What the module's profile gives it, within the box's user namespace where that is its own.
     fn capabilities(&self) -> Result<Vec<sandbox::Capability>> {
-        let mut all = sandbox::DEFAULT_CAPABILITIES.to_vec();
-        let asked = self.module.meta["capabilities"].as_array();
-        for name in asked.into_iter().flatten().filter_map(Value::as_str) {
-            all.push(sandbox::capability(name).ok_or_else(|| {
-                self.stopped(format!("its metadata asks for {name}, which is no capability"))
-            })?);
-        }
-        Ok(all)
+        let all = self.module.profile().capabilities();
+        all.map_err(|message| self.stopped(message))
     }
 
     /// `/usr` and the few files of `/etc`, from the build pipeline's tree or from the host.
@@ -337,14 +332,6 @@ impl Job<'_> {
 struct Documents {
     ours: Value,
     theirs: Value,
-}
-
-/// The layers of a tree that is being made, with where its changes go.
-pub(super) fn layers(tree: &NewTree) -> Layers {
-    Layers {
-        lower: tree.lower_layers(),
-        changes: Some(tree.path().to_owned()),
-    }
 }
 
 /// What a module reads.

@@ -72,15 +72,12 @@ pub(crate) fn called(mut args: Vec<OsString>, word: usize) -> ExitCode {
 
 /// Does what is asked.
 fn run(options: &StoreOptions) -> ExitCode {
-    let done = match &options.task {
-        StoreTask::Fsck { deep, repair } => fsck::run(options, *deep, *repair),
-        StoreTask::Ls => ls::run(options),
-        StoreTask::Du => du::run(options),
-        StoreTask::Gc { dry_run } => gc::run(options, *dry_run),
-        StoreTask::Diff { from, to } => diff::run(options, from, to),
-        StoreTask::Rm { ids } => rm::run(options, ids),
-    };
-    let code = match done {
+    let entered = executor::enter().map_err(|error| Trouble {
+        message: error.to_string(),
+        hint: error.hint().map(str::to_owned),
+        code: fail::FAILED,
+    });
+    let code = match entered.and_then(|()| carry_out(options)) {
         Ok(told) => {
             match options.json {
                 true => print::stdout(&format!("{}\n", python_text(&told.document))),
@@ -99,6 +96,17 @@ fn run(options: &StoreOptions) -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+fn carry_out(options: &StoreOptions) -> Result<Told, Trouble> {
+    match &options.task {
+        StoreTask::Fsck { deep, repair } => fsck::run(options, *deep, *repair),
+        StoreTask::Ls => ls::run(options),
+        StoreTask::Du => du::run(options),
+        StoreTask::Gc { dry_run } => gc::run(options, *dry_run),
+        StoreTask::Diff { from, to } => diff::run(options, from, to),
+        StoreTask::Rm { ids } => rm::run(options, ids),
+    }
 }
 
 /// The store, to look at it.

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use executor::{Monitor, Report, SourceReport, StageReport};
 use manifest::{Manifest, Pipeline, Source, Stage, python_text};
@@ -41,8 +41,6 @@ struct State {
     done: usize,
     inner: Option<Inner>,
     options: Map<String, Value>,
-    /// When the last module was started.
-    started: Option<Instant>,
     /// Whether the pipeline at hand was announced.
     announced: bool,
 }
@@ -130,14 +128,21 @@ impl JsonSeq {
         self.say(state, &format!("Finished pipeline {name}"), MONITOR);
     }
 
-    fn module_finished(&self, state: &mut State, name: &str, result: Value, metadata: Option<Value>) {
+    /// `seconds` is what a stage took.
+    fn module_finished(
+        &self,
+        state: &mut State,
+        name: &str,
+        result: Value,
+        (seconds, metadata): (Option<f64>, Option<Value>),
+    ) {
         if let Some(inner) = &mut state.inner {
             inner.done += 1;
         }
         let extra = Extra {
             result,
             options: state.options.clone(),
-            duration: state.started.map(|started| started.elapsed().as_secs_f64()),
+            duration: seconds,
             metadata,
         };
         self.record(state, &format!("Finished module {name}"), MONITOR, extra);
@@ -171,7 +176,7 @@ impl Monitor for JsonSeq {
     fn source_finish(&self, source: &Source, report: &SourceReport) {
         let mut state = self.state();
         let name = format!("source {}", source.kind);
-        self.module_finished(&mut state, &name, source_result(report), None);
+        self.module_finished(&mut state, &name, source_result(report), (None, None));
         self.finished(&mut state, &source.kind);
     }
 
@@ -185,7 +190,6 @@ impl Monitor for JsonSeq {
         state.context.stage = Named::new(&stage.name, Some(stage.id.to_string()));
         state.options = stage.options.clone();
         self.say(&mut state, &format!("Starting module {}", stage.name), MONITOR);
-        state.started = Some(Instant::now());
     }
 
     fn service_output(&self, text: &str) {
@@ -203,7 +207,8 @@ impl Monitor for JsonSeq {
             "name": report.name, "id": report.id, "success": report.success, "output": end_of(&report.output),
             "error": report.error,
         });
-        self.module_finished(&mut self.state(), &stage.name, result, report.metadata.clone());
+        let of_stage = (Some(report.seconds), report.metadata.clone());
+        self.module_finished(&mut self.state(), &stage.name, result, of_stage);
     }
 
     fn pipeline_finish(&self, pipeline: &Pipeline) {

@@ -1,9 +1,8 @@
 //! LogMonitor: plain lines, in the form of the Python osbuild's.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
-use executor::{Library, Monitor, Report, SourceReport, StageReport};
+use executor::{Library, Monitor, Report, StageReport};
 use manifest::{Manifest, Pipeline, Source, Stage, python_text};
 use serde_json::Value;
 use sources::Events;
@@ -27,8 +26,6 @@ pub(crate) struct Log<'a> {
 
 #[derive(Default)]
 struct State {
-    /// When the last module was started.
-    started: Option<Instant>,
     /// Whether the pipeline at hand was announced: one that the store has whole is not.
     announced: bool,
 }
@@ -89,13 +86,6 @@ impl<'a> Log<'a> {
             build.as_deref().unwrap_or("<host>"),
         ));
     }
-
-    fn duration(&self) {
-        if let Some(started) = self.state().started {
-            let seconds = started.elapsed().as_secs_f64();
-            self.out.write(&format!("\n⏱  Duration: {seconds:.2}s\n"));
-        }
-    }
 }
 
 impl Monitor for Log<'_> {
@@ -111,10 +101,6 @@ impl Monitor for Log<'_> {
         ));
     }
 
-    fn source_finish(&self, _: &Source, _: &SourceReport) {
-        self.duration();
-    }
-
     fn pipeline_begin(&self, _: &Pipeline) {
         self.state().announced = false;
     }
@@ -125,7 +111,6 @@ impl Monitor for Log<'_> {
         let options = indented(&Value::Object(stage.options.clone()), 0);
         self.out
             .write(&format!("{bold}{}: {}{end} {options}\n", stage.name, stage.id));
-        self.state().started = Some(Instant::now());
     }
 
     fn service_output(&self, text: &str) {
@@ -136,8 +121,9 @@ impl Monitor for Log<'_> {
         self.out.write(text);
     }
 
-    fn stage_finish(&self, _: &Pipeline, _: &Stage, _: &StageReport) {
-        self.duration();
+    fn stage_finish(&self, _: &Pipeline, _: &Stage, report: &StageReport) {
+        self.out
+            .write(&format!("\n⏱  Duration: {:.2}s\n", report.seconds));
     }
 
     fn pipeline_finish(&self, pipeline: &Pipeline) {

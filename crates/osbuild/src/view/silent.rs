@@ -9,7 +9,11 @@ use crate::fetcher::Progress;
 
 pub(crate) struct Silent;
 
-impl Monitor for Silent {}
+impl Monitor for Silent {
+    fn takes_turns(&self) -> bool {
+        false
+    }
+}
 
 impl Events for Silent {
     fn begin(&self, _: usize, _: usize, _: Option<u64>) {}

@@ -1,5 +1,6 @@
-//! A terminal: one bar for the sources, one for each pipeline, and the last line the running stage printed.
+//! A terminal: one bar for the sources, one for each pipeline, and the last line that a running stage printed.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,8 +40,8 @@ struct State {
     ran: usize,
     cached: usize,
     slowest: Option<(String, f64)>,
-    /// What the running stage printed since its last line break.
-    partial: String,
+    /// What the running stages printed since their last line break, by their ids.
+    partial: HashMap<String, String>,
 }
 
 impl Terminal {
@@ -113,6 +114,10 @@ fn place(pipeline: &Pipeline, stage: &Stage) -> (usize, String) {
 }
 
 impl Monitor for Terminal {
+    fn takes_turns(&self) -> bool {
+        false
+    }
+
     fn begin(&self, sources: usize, pipelines: &[&Pipeline]) {
         let stages: usize = pipelines.iter().map(|pipeline| pipeline.stages.len()).sum();
         let _ = self.bars.println(format!(
@@ -161,23 +166,23 @@ impl Monitor for Terminal {
         }
     }
 
-    fn stage_output(&self, _: &Stage, text: &str) {
+    fn stage_output(&self, stage: &Stage, text: &str) {
         let mut state = self.state();
-        state.partial.push_str(text);
+        let partial = state.partial.entry(stage.id.to_string()).or_default();
+        partial.push_str(text);
         // a carriage return begins a line anew: what a progress display wrote before it is gone
         let ends = ['\n', '\r'];
-        let whole = state
-            .partial
+        let whole = partial
             .trim_end_matches(ends)
             .rsplit(ends)
             .next()
             .unwrap_or_default();
         let whole: String = whole.trim_end().chars().take(LINE).collect();
-        if let Some(at) = state.partial.rfind(ends) {
-            state.partial.drain(..=at);
+        if let Some(at) = partial.rfind(ends) {
+            partial.drain(..=at);
         }
-        if state.partial.len() > PARTIAL {
-            state.partial.clear();
+        if partial.len() > PARTIAL {
+            partial.clear();
         }
         if let Some(line) = state.line.as_ref().filter(|_| !whole.is_empty()) {
             // what a stage prints must not steer the terminal
@@ -188,7 +193,7 @@ impl Monitor for Terminal {
     fn stage_finish(&self, pipeline: &Pipeline, stage: &Stage, report: &StageReport) {
         let mut state = self.state();
         state.ran += 1;
-        state.partial.clear();
+        state.partial.remove(&stage.id.to_string());
         if state
             .slowest
             .as_ref()

@@ -193,7 +193,9 @@ fn has_processes(dir: &Path) -> bool {
 fn is_domain(dir: &Path) -> bool {
     let kind = std::fs::read_to_string(dir.join("cgroup.type"));
     // version 1 knows nothing else
-    kind.map_or(true, |kind| kind.starts_with("domain") && !kind.contains("invalid"))
+    kind.map_or(true, |kind| {
+        kind.starts_with("domain") && !kind.contains("invalid")
+    })
 }
 
 /// Whether the groups below `parent` (version 2) have the controller.
@@ -208,19 +210,21 @@ pub(super) fn offers(dir: &Path, controller: Controller) -> bool {
         .is_some_and(|parent| offers_below(parent, controller))
 }
 
-/// How the names of a process's groups begin.
+/// How the names of a process's groups begin: with whose numbers the number is one of, as a container has its own.
 pub(super) fn prefix(pid: u32) -> String {
-    format!("osbuild-{pid}-")
+    use std::os::unix::fs::MetadataExt;
+    let numbers = std::fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino());
+    format!("osbuild-{numbers}-{pid}-")
 }
 
 /// Removes the groups of processes that are no more.
 pub(super) fn collect(parent: &Path) {
     for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let pid = name
-            .to_str()
-            .and_then(|name| name.strip_prefix("osbuild-")?.split_once('-'))
-            .and_then(|(pid, _)| pid.parse::<u32>().ok());
+        let pid = name.to_str().and_then(|name| {
+            let pid = name.rsplit('-').nth(1)?.parse::<u32>().ok()?;
+            name.starts_with(&prefix(pid)).then_some(pid)
+        });
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
             // one with processes in it stays
             let _ = std::fs::remove_dir(entry.path());
@@ -263,11 +267,12 @@ mod tests {
             format!("{}0", prefix(u32::MAX)),
             format!("{}0", prefix(std::process::id())),
         );
-        for name in [&dead, &alive, &"osbuild-x-1".to_owned()] {
+        let elsewhere = format!("osbuild-1-{}-0", u32::MAX);
+        for name in [&dead, &alive, &elsewhere] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
         collect(dir.path());
         assert!(!dir.path().join(dead).exists());
-        assert!(dir.path().join(alive).exists() && dir.path().join("osbuild-x-1").exists());
+        assert!(dir.path().join(alive).exists() && dir.path().join(elsewhere).exists());
     }
 }

@@ -62,6 +62,9 @@ const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
 /// The family that speaks to the hypervisor and its other guests: no network namespace divides it.
 const AF_VSOCK: u32 = 40;
+/// The protocol by which the kernel tells of the host's devices, to every network namespace of the first user namespace. No other
+/// family has a use for the number.
+const NETLINK_KOBJECT_UEVENT: u32 = 15;
 
 /// s390 has the flags of clone(2) second.
 const CLONE_FLAGS: u32 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
@@ -130,6 +133,7 @@ pub(super) static NATIVE: Table = Table {
         not(libc::SYS_ioctl, 1, TIOCSTI),
         not(libc::SYS_ioctl, 1, TIOCLINUX),
         not(libc::SYS_socket, 0, AF_VSOCK),
+        not(libc::SYS_socket, 2, NETLINK_KOBJECT_UEVENT),
     ],
 };
 
@@ -187,6 +191,7 @@ pub(super) static COMPAT: Option<Table> = Some(Table {
         not(54, 1, TIOCSTI),
         not(54, 1, TIOCLINUX),
         not(359, 0, AF_VSOCK),
+        not(359, 2, NETLINK_KOBJECT_UEVENT),
         // its arguments are in memory; C libraries use the calls of their own that it stands for
         deny(102, ENOSYS), // socketcall
     ],

@@ -2,7 +2,7 @@
 
 use tree::Tree;
 
-use super::{Package, System, said};
+use super::{Package, System, relative, said};
 use crate::Result;
 
 pub(super) const PLACES: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
@@ -34,8 +34,7 @@ fn paragraph(text: &str) -> Package {
             "o" => package.source = said(value),
             "m" => package.supplier = said(value),
             "F" => directory = value,
-            "R" if directory.is_empty() => package.files.push(value.to_owned()),
-            "R" => package.files.push(format!("{directory}/{value}")),
+            "R" => package.files.push(relative(&format!("{directory}/{value}"))),
             _ => {}
         }
     }
@@ -45,6 +44,12 @@ fn paragraph(text: &str) -> Package {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_relative_whatever_is_written() {
+        let all = parse("P:a\nF:/etc\nR:x\nF:\nR:/y\n");
+        assert_eq!(all[0].files, ["etc/x", "y"]);
+    }
 
     #[test]
     fn paragraphs_are_packages() {

@@ -34,6 +34,9 @@ pub(crate) struct Database<'a> {
 
 type Result<T> = std::result::Result<T, String>;
 
+/// How many pages may still be read: trees share none, and no page is in one twice, so all there are at most.
+type Left = usize;
+
 enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),
@@ -67,7 +70,7 @@ impl<'a> Database<'a> {
     pub(crate) fn blobs(&self, name: &str) -> Result<Vec<Vec<u8>>> {
         let root = self.root_of(name)?;
         let mut all = Vec::new();
-        self.rows(root, 0, &mut |record| {
+        self.rows(root, 0, &mut self.pages(), &mut |record| {
             let blob = values(record)?.into_iter().find_map(|value| match value {
                 Value::Bytes(bytes) => Some(bytes.to_vec()),
                 Value::Number(_) => None,
@@ -81,7 +84,7 @@ impl<'a> Database<'a> {
     /// The first page of a table.
     fn root_of(&self, table: &str) -> Result<usize> {
         let mut root = None;
-        self.rows(1, 0, &mut |record| {
+        self.rows(1, 0, &mut self.pages(), &mut |record| {
             if let [
                 Value::Bytes(b"table"),
                 Value::Bytes(name),
@@ -98,7 +101,15 @@ impl<'a> Database<'a> {
         root.ok_or_else(|| format!("it has no table {table}"))
     }
 
-    fn page(&self, page: usize) -> Result<&[u8]> {
+    /// All pages there are.
+    fn pages(&self) -> Left {
+        self.file.len() / self.page_size + self.newer.len()
+    }
+
+    fn page(&self, page: usize, left: &mut Left) -> Result<&[u8]> {
+        *left = left
+            .checked_sub(1)
+            .ok_or_else(|| format!("page {page} is in it again and again"))?;
         if let Some(page) = self.newer.get(&page) {
             return Ok(page);
         }
@@ -111,12 +122,18 @@ impl<'a> Database<'a> {
     }
 
     /// Hands the record of each row in the tree at `page` on.
-    fn rows(&self, page: usize, depth: usize, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    fn rows(
+        &self,
+        page: usize,
+        depth: usize,
+        left: &mut Left,
+        each: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         let damaged = || format!("page {page} is damaged");
         if depth == DEEPEST {
             return Err(damaged());
         }
-        let bytes = self.page(page)?;
+        let bytes = self.page(page, left)?;
         let head = if page == 1 { FILE_HEAD } else { 0 };
         let count = number(bytes, head + 3, 2).ok_or_else(damaged)? as usize;
         let cell = |index: usize, head: usize| -> Option<usize> {
@@ -124,9 +141,10 @@ impl<'a> Database<'a> {
         };
         match bytes.get(head) {
             Some(13) => {
+                let mut room = bytes.len();
                 for index in 0..count {
                     let at = cell(index, head + 8).ok_or_else(damaged)?;
-                    each(&self.record(bytes, at)?)?;
+                    each(&self.record(bytes, at, &mut room, left)?)?;
                 }
                 Ok(())
             }
@@ -134,17 +152,18 @@ impl<'a> Database<'a> {
                 for index in 0..count {
                     let at = cell(index, head + 12).ok_or_else(damaged)?;
                     let child = number(bytes, at, 4).ok_or_else(damaged)?;
-                    self.rows(child as usize, depth + 1, each)?;
+                    self.rows(child as usize, depth + 1, left, each)?;
                 }
                 let last = number(bytes, head + 8, 4).ok_or_else(damaged)?;
-                self.rows(last as usize, depth + 1, each)
+                self.rows(last as usize, depth + 1, left, each)
             }
             _ => Err(damaged()),
         }
     }
 
-    /// The record of a row, put together from the pages that it overflows to.
-    fn record(&self, page: &[u8], at: usize) -> Result<Vec<u8>> {
+    /// The record of a row, put together from the pages that it overflows to. Rows share no byte of their page either:
+    /// `room` is what is left of it.
+    fn record(&self, page: &[u8], at: usize, room: &mut usize, left: &mut Left) -> Result<Vec<u8>> {
         let damaged = || "a row is damaged".to_owned();
         let (size, at) = varint(page, at).ok_or_else(damaged)?;
         let (_key, at) = varint(page, at).ok_or_else(damaged)?;
@@ -153,10 +172,11 @@ impl<'a> Database<'a> {
             .filter(|size| *size <= LARGEST)
             .ok_or_else(damaged)?;
         let local = self.local(size);
+        *room = room.checked_sub(local).ok_or_else(damaged)?;
         let mut record = page.get(at..at + local).ok_or_else(damaged)?.to_vec();
         let mut next = (local < size).then(|| number(page, at + local, 4)).flatten();
         while record.len() < size {
-            let page = self.page(next.ok_or_else(damaged)? as usize)?;
+            let page = self.page(next.ok_or_else(damaged)? as usize, left)?;
             let part = (size - record.len()).min(self.usable - 4);
             record.extend(page.get(4..4 + part).ok_or_else(damaged)?);
             next = number(page, 0, 4);
@@ -209,7 +229,7 @@ fn values(record: &[u8]) -> Result<Vec<Value<'_>>> {
                 1..=4 => kind as usize,
                 5 => 6,
                 6 | 7 => 8,
-                _ => usize::try_from((kind - 12) / 2).ok().filter(|_| kind >= 12)?,
+                _ => usize::try_from(kind.checked_sub(12)? / 2).ok()?,
             };
             let bytes = record.get(body..body.checked_add(size)?)?;
             body += size;
@@ -247,6 +267,47 @@ mod tests {
         assert_eq!(varint(&[0x81, 0x00], 0), Some((128, 2)));
         assert_eq!(varint(&[0xff; 9], 0), Some((u64::MAX, 9)));
         assert_eq!(varint(&[0xff; 8], 0), None);
+    }
+
+    /// A database of two pages, the second one the table's, with these bytes at its start.
+    fn database(table: &[u8]) -> Vec<u8> {
+        let mut file = MAGIC.to_vec();
+        file.resize(1024, 0);
+        file[16..18].copy_from_slice(&512u16.to_be_bytes());
+        let row = b"\x1c\x01\x06\x17\x1d\x1d\x01\x0dtablePackagesPackages\x02";
+        file[100] = 13;
+        file[103..105].copy_from_slice(&1u16.to_be_bytes());
+        file[108..110].copy_from_slice(&400u16.to_be_bytes());
+        file[400..400 + row.len()].copy_from_slice(row);
+        file[512..512 + table.len()].copy_from_slice(table);
+        file
+    }
+
+    #[test]
+    fn pages_that_lead_to_each_other_are_not_read_for_ever() {
+        let read = |table: &[u8]| Database::open(database(table), &[]).unwrap().blobs("Packages");
+        // an empty table is none that is damaged
+        assert_eq!(read(&[13]), Ok(Vec::new()));
+        // fifty children, each of them itself: a tree of a hundred levels would have more pages than there are atoms
+        let mut ring = [5, 0, 0, 0, 50, 0, 0, 0, 0, 0, 0, 2].to_vec();
+        ring.extend([200u16.to_be_bytes(); 50].concat());
+        ring.resize(200, 0);
+        ring.extend(2u32.to_be_bytes());
+        assert!(read(&ring).unwrap_err().contains("page 2 is in it again"));
+        // rows that are one, and the rest of each is a page that follows itself
+        let mut rows = [13, 0, 0, 0, 100, 0, 0, 0].to_vec();
+        rows.extend([300u16.to_be_bytes(); 100].concat());
+        rows.resize(300, 0);
+        rows.extend([0xff, 0xff, 0x7f, 1, 2]);
+        rows.resize(500, 2);
+        assert!(read(&rows).is_err());
+    }
+
+    #[test]
+    fn types_that_are_reserved_are_refused() {
+        for kind in [10, 11] {
+            assert!(values(&[2, kind]).is_err());
+        }
     }
 
     #[test]

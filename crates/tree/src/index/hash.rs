@@ -1,14 +1,17 @@
 //! The digests of many files' contents, taken beside the walk that finds them.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{JoinHandle, available_parallelism};
+use std::thread::{Builder, Scope, ScopedJoinHandle, available_parallelism};
 
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
+use super::GoOn;
 use crate::{Error, Result};
 
 /// So many files wait at most, each of them an open descriptor.
@@ -26,15 +29,28 @@ struct Job {
 type Digests = Vec<(usize, [u8; 32])>;
 
 /// Takes files as they are found and starts threads once there is enough to do for them.
-#[derive(Default)]
-pub(super) struct Hasher {
+pub(super) struct Hasher<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    go_on: GoOn<'env>,
     waiting: Vec<Job>,
     bytes: u64,
     send: Option<SyncSender<Job>>,
-    workers: Vec<JoinHandle<Result<Digests>>>,
+    workers: Vec<ScopedJoinHandle<'scope, Result<Digests>>>,
 }
 
-impl Hasher {
+impl<'scope, 'env> Hasher<'scope, 'env> {
+    /// One whose threads run in `scope`, and give up once `go_on` says no.
+    pub(super) fn new(scope: &'scope Scope<'scope, 'env>, go_on: GoOn<'env>) -> Self {
+        Self {
+            scope,
+            go_on,
+            waiting: Vec::new(),
+            bytes: 0,
+            send: None,
+            workers: Vec::new(),
+        }
+    }
+
     /// Has the content of `file`, about `size` bytes, hashed for entry `number`.
     pub(super) fn add(&mut self, number: usize, file: File, path: &Path, size: u64) {
         self.waiting.push(Job {
@@ -60,8 +76,9 @@ impl Hasher {
         let threads = available_parallelism().map_or(2, |n| n.get().clamp(1, 4));
         for _ in 0..threads {
             let receive = Arc::clone(&receive);
-            let work = move || work(&receive);
-            match std::thread::Builder::new().name("hash".into()).spawn(work) {
+            let go_on = self.go_on;
+            let work = move || work(&receive, go_on);
+            match Builder::new().name("hash".into()).spawn_scoped(self.scope, work) {
                 Ok(worker) => self.workers.push(worker),
                 Err(_) => break,
             }
@@ -78,7 +95,7 @@ impl Hasher {
         drop(self.send.take());
         let mut all = Digests::new();
         for job in self.waiting.drain(..) {
-            all.push((job.number, digest_of(&job.file, &job.path)?));
+            all.push((job.number, digest_of(&job.file, &job.path, self.go_on)?));
         }
         let mut failure = None;
         for worker in self.workers.drain(..) {
@@ -92,22 +109,37 @@ impl Hasher {
     }
 }
 
-fn work(receive: &Mutex<Receiver<Job>>) -> Result<Digests> {
+fn work(receive: &Mutex<Receiver<Job>>, go_on: GoOn<'_>) -> Result<Digests> {
     let mut digests = Digests::new();
     loop {
         let job = receive.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else {
             return Ok(digests);
         };
-        digests.push((job.number, digest_of(&job.file, &job.path)?));
+        digests.push((job.number, digest_of(&job.file, &job.path, go_on)?));
     }
 }
 
-fn digest_of(file: &File, path: &Path) -> Result<[u8; 32]> {
+/// Zeros to hash in the place of holes.
+static ZEROS: [u8; 128 * 1024] = [0; 128 * 1024];
+
+/// Holes are hashed without being read: the kernel would fill its memory with zeros for each of them.
+fn digest_of(file: &File, path: &Path, go_on: GoOn<'_>) -> Result<[u8; 32]> {
     let mut hash = Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
+    let mut buffer = vec![0; ZEROS.len()];
+    let mut holes = Holes::of(file);
     let mut at = 0;
     loop {
+        // a hole of a TiB is quickly made, and hashed for minutes
+        if !go_on() {
+            return Err(Error::Stopped);
+        }
+        let hole = holes.length_at(at).min(ZEROS.len() as u64);
+        if hole > 0 {
+            hash.update(&ZEROS[..hole as usize]);
+            at += hole;
+            continue;
+        }
         match file.read_at(&mut buffer, at) {
             Ok(0) => return Ok(hash.finalize().into()),
             Ok(length) => {
@@ -116,6 +148,81 @@ fn digest_of(file: &File, path: &Path) -> Result<[u8; 32]> {
             }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) => return Err(Error::io("read", path, e)),
+        }
+    }
+}
+
+/// Where a file has holes, as far as was asked.
+struct Holes<'f> {
+    /// `None`: it has none, or its file system does not say.
+    file: Option<&'f File>,
+    size: u64,
+    /// The last stretch that was looked at, data before hole.
+    data: u64,
+    end: u64,
+}
+
+impl<'f> Holes<'f> {
+    fn of(file: &'f File) -> Self {
+        let (size, blocks) = file.metadata().map_or((0, 0), |stat| (stat.len(), stat.blocks()));
+        Self {
+            file: (blocks * 512 < size).then_some(file),
+            size,
+            data: 0,
+            end: 0,
+        }
+    }
+
+    /// How many bytes from `at` on are in a hole. `at` never goes back.
+    fn length_at(&mut self, at: u64) -> u64 {
+        let Some(file) = self.file else { return 0 };
+        if at >= self.end && at < self.size {
+            // the hole that may begin here, and the data behind it
+            let data = match seek(file, SeekFrom::Data(at)) {
+                Ok(data) => data,
+                Err(Errno::NXIO) => self.size,
+                Err(_) => {
+                    self.file = None;
+                    return 0;
+                }
+            };
+            self.data = data.min(self.size);
+            self.end = seek(file, SeekFrom::Hole(data))
+                .unwrap_or(self.size)
+                .clamp(self.data, self.size);
+        }
+        self.data.saturating_sub(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_hashed_as_the_zeros_that_they_read_as() {
+        let dir = tempfile::tempdir().unwrap();
+        let create = |name: &str, size: u64| {
+            let file = File::create_new(dir.path().join(name)).unwrap();
+            file.set_len(size).unwrap();
+            (File::open(dir.path().join(name)).unwrap(), file)
+        };
+        for (number, (size, data)) in [
+            (5 << 20, &[][..]),
+            (5 << 20, &[(0, 10), (1 << 20, 300_000)]),
+            ((5 << 20) + 17, &[(70_000, 1), ((5 << 20) + 16, 1)]),
+            (1, &[]),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (read, sparse) = create(&number.to_string(), size);
+            for (at, length) in data {
+                sparse.write_all_at(&vec![7; *length], *at).unwrap();
+            }
+            let plain = Sha256::digest(std::fs::read(dir.path().join(number.to_string())).unwrap());
+            let found = digest_of(&read, Path::new("x"), &|| true).unwrap();
+            assert_eq!(found[..], plain[..], "{data:?}");
         }
     }
 }

@@ -7,9 +7,12 @@ use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::scan::{Mark, Markers, Reading, Times, bytes, is_name, scan};
-use super::{Index, Inode, ends, order};
+use super::scan::{Mark, Markers, Reading, Scanned, Times, bytes, is_name, scan};
+use super::{Entry, GoOn, Index, Inode, ends, order};
 use crate::{Error, Kind, Result, Tree};
+
+/// Why a tree cannot have the device 0:0.
+const WHITEOUT: &str = "is the device 0:0, which overlayfs takes for a removed file: a tree cannot hold it";
 
 /// Without `content` no file is read: those of `upper` have no digest.
 pub(super) fn merge_layer(
@@ -18,16 +21,9 @@ pub(super) fn merge_layer(
     times: Times,
     markers: Markers,
     content: bool,
+    go_on: GoOn<'_>,
 ) -> Result<Index> {
-    let timeless: HashSet<(i64, u32)> = match times {
-        Times::Zero { .. } => lower
-            .entries
-            .iter()
-            .filter(|e| e.timeless)
-            .map(|e| e.mtime)
-            .collect(),
-        Times::Clamp { .. } | Times::Keep => HashSet::new(),
-    };
+    let timeless = timeless(lower, times);
     let scanned = scan(
         upper,
         Reading {
@@ -35,6 +31,7 @@ pub(super) fn merge_layer(
             markers: Some(markers),
             timeless: &timeless,
             content,
+            go_on,
         },
     )?;
     if lower.entries.is_empty()
@@ -43,8 +40,7 @@ pub(super) fn merge_layer(
         // shown as a device when the layer is used alone, and hidden when it lies below another one
         return Err(Error::Unsuitable {
             path: odd.entry.path.clone(),
-            reason: "is the device 0:0, which overlayfs takes for a removed file: a tree cannot hold it"
-                .into(),
+            reason: WHITEOUT.into(),
         });
     }
     let above: Vec<Place<'_>> = scanned
@@ -72,6 +68,61 @@ pub(super) fn merge_layer(
                 entries.push(entry);
             }
         }
+    }
+    Ok(Index::from_parts(entries, &inodes))
+}
+
+/// The times of a tree that counted as 0 in it.
+fn timeless(lower: &Index, times: Times) -> HashSet<(i64, u32)> {
+    match times {
+        Times::Zero { .. } => {
+            let timeless = lower.entries.iter().filter(|e| e.timeless);
+            timeless.map(|e| e.mtime).collect()
+        }
+        Times::Clamp { .. } | Times::Keep => HashSet::new(),
+    }
+}
+
+/// The index of a whole tree that began as a copy of `base`.
+pub(super) fn scan_copy(
+    base: &Index,
+    tree: &Tree,
+    times: Times,
+    markers: Markers,
+    go_on: GoOn<'_>,
+) -> Result<Index> {
+    let reading = Reading {
+        times,
+        markers: None,
+        timeless: &timeless(base, times),
+        content: true,
+        go_on,
+    };
+    let scanned = scan(tree, reading)?;
+    let refuse = |entry: &Entry, reason: &str| {
+        Err(Error::Unsuitable {
+            path: entry.path.clone(),
+            reason: reason.to_owned(),
+        })
+    };
+    let (mut entries, mut inodes) = (
+        Vec::with_capacity(scanned.len()),
+        Vec::with_capacity(scanned.len()),
+    );
+    for Scanned { entry, inode, .. } in scanned {
+        // nobody could tell them from overlayfs's own when the tree has become a layer
+        if entry.kind == Kind::CharDevice && entry.rdev == (0, 0) {
+            return refuse(&entry, WHITEOUT);
+        }
+        if entry
+            .xattrs
+            .iter()
+            .any(|(name, _)| name.starts_with(markers.prefix()))
+        {
+            return refuse(&entry, "has an attribute that overlayfs keeps for itself");
+        }
+        entries.push(entry);
+        inodes.push(inode);
     }
     Ok(Index::from_parts(entries, &inodes))
 }

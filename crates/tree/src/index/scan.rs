@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{self, AtFlags, Timespec, Timestamps};
 
 use super::hash::Hasher;
-use super::{Entry, Index, Inode};
+use super::{Entry, GoOn, Index, Inode};
 use crate::{Error, Kind, Result, Stat, Tree, walk, xattr};
 
 /// What becomes of modification times that a build's own clock has set: of those at or after the second `since`, in
@@ -35,8 +36,8 @@ pub enum Markers {
 impl Markers {
     /// Those of the mounts that this process makes: `trusted.*` is for the first user namespace only.
     pub fn of_this_process() -> Self {
-        let first = std::fs::read_to_string("/proc/self/uid_map")
-            .is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]));
+        // the inode number of the first one: `PROC_USER_INIT_INO` of <linux/proc_ns.h>
+        let first = std::fs::metadata("/proc/self/ns/user").is_ok_and(|there| there.ino() == 0xEFFF_FFFD);
         if first && rustix::process::geteuid().is_root() {
             Self::Trusted
         } else {
@@ -82,7 +83,7 @@ pub(super) enum Mark {
 }
 
 /// How a directory is read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Reading<'r> {
     pub times: Times,
     /// A layer whose marks are of this kind; `None`: a plain directory.
@@ -91,6 +92,8 @@ pub(super) struct Reading<'r> {
     pub timeless: &'r HashSet<(i64, u32)>,
     /// Whether contents are hashed.
     pub content: bool,
+    /// Asked again and again; once it says no the reading ends with [`Error::Stopped`].
+    pub go_on: GoOn<'r>,
 }
 
 /// A larger file is a hole that nobody can read to its end: it would keep the walk for hours.
@@ -111,6 +114,7 @@ pub(super) fn plain(tree: &Tree, times: Times) -> Result<Index> {
             markers: None,
             timeless: &HashSet::new(),
             content: true,
+            go_on: &|| true,
         },
     )?;
     let (entries, inodes): (Vec<_>, Vec<_>) = scanned.into_iter().map(|s| (s.entry, s.inode)).unzip();
@@ -118,18 +122,29 @@ pub(super) fn plain(tree: &Tree, times: Times) -> Result<Index> {
 }
 
 pub(super) fn scan(tree: &Tree, reading: Reading<'_>) -> Result<Vec<Scanned>> {
+    std::thread::scope(|scope| scan_with(tree, &reading, Hasher::new(scope, reading.go_on)))
+}
+
+fn scan_with(tree: &Tree, reading: &Reading<'_>, mut hasher: Hasher<'_, '_>) -> Result<Vec<Scanned>> {
     let mut list: Vec<Scanned> = Vec::new();
-    let mut hasher = Hasher::default();
     walk::walk(tree, &mut |found| {
-        let mut scanned = read(found, &reading)?;
+        if !(reading.go_on)() {
+            return Err(Error::Stopped);
+        }
+        let mut scanned = read(found, reading)?;
         if scanned.mark != Mark::Whiteout {
-            if found.stat.kind == Kind::File && reading.content {
+            let has_content = match found.stat.kind {
+                Kind::File => true,
+                Kind::Fifo => fault::lifted!("kinds"),
+                _ => false,
+            };
+            if has_content && reading.content {
                 if found.stat.size > LARGEST {
                     return Err(too_large(found.path, found.stat.size));
                 }
                 hasher.add(list.len(), found.open()?.into(), found.path, found.stat.size);
             }
-            settle_time(found, &mut scanned.entry, &reading)?;
+            settle_time(found, &mut scanned.entry, reading)?;
         }
         list.push(scanned);
         Ok(())

@@ -5,12 +5,14 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags};
+use rustix::io::Errno;
 
+use super::GoOn;
 use super::merge::{Origin, merge};
 use super::scan::{Mark, Markers, Reading, Times, scan};
 use crate::copy::{self, Options};
 use crate::walk::Entry;
-use crate::{Error, Kind, Result, Stat, Tree, xattr};
+use crate::{Error, Kind, Result, Shift, Stat, Tree, xattr};
 
 /// An entry of the merged tree: where it shall be, and which layer has it where.
 struct Item {
@@ -24,15 +26,58 @@ struct Item {
 ///
 /// Owners, modes, times, attributes, hard links and holes stay. `to` can then serve as a layer with nothing below.
 pub fn squash(layers: &[Tree], to: &Tree, markers: Markers) -> Result<()> {
+    squash_while(layers, to, markers, &|| true)
+}
+
+/// [`squash`] that ends with [`Error::Stopped`] soon after `go_on` says no.
+pub fn squash_while(layers: &[Tree], to: &Tree, markers: Markers, go_on: GoOn<'_>) -> Result<()> {
+    squash_with(layers, to, markers, (Shift::default(), Links::Kept), go_on).map(drop)
+}
+
+/// What becomes of hard links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    Kept,
+    /// Each name gets a file of its own.
+    Parted,
+}
+
+/// [`squash`] that moves owners, and may part hard links: then the names are returned that were one file, each group in
+/// order.
+pub fn squash_as(
+    layers: &[Tree],
+    to: &Tree,
+    markers: Markers,
+    shift: Shift,
+    links: Links,
+) -> Result<Vec<Vec<PathBuf>>> {
+    squash_with(layers, to, markers, (shift, links), &|| true)
+}
+
+fn squash_with(
+    layers: &[Tree],
+    to: &Tree,
+    markers: Markers,
+    (shift, links): (Shift, Links),
+    go_on: GoOn<'_>,
+) -> Result<Vec<Vec<PathBuf>>> {
+    let options = Options {
+        shift,
+        ..Options::default()
+    };
     let mut items: Vec<Item> = Vec::new();
     for (layer, tree) in layers.iter().enumerate().rev() {
-        items = add_layer(items, layer, tree, markers)?;
+        items = add_layer(items, (layer, tree), markers, go_on)?;
     }
-    let mut links: HashMap<(u64, u64), &Path> = HashMap::new();
+    // of each file with several names: those that there are already
+    let mut names: HashMap<(u64, u64), Vec<&Path>> = HashMap::new();
     let mut directories = Vec::new();
     for item in &items {
+        if !go_on() {
+            return Err(Error::Stopped);
+        }
         let (from, from_name) = layers[item.layer].parent_of(&item.origin)?;
-        let stat: Stat = fs::statat(&from, &from_name, AtFlags::SYMLINK_NOFOLLOW)
+        let stat: Stat = fault::step!(fs::statat(&from, &from_name, AtFlags::SYMLINK_NOFOLLOW))
             .map_err(|e| Error::errno("stat", &item.path, e))?
             .into();
         let entry = Entry {
@@ -41,9 +86,11 @@ pub fn squash(layers: &[Tree], to: &Tree, markers: Markers) -> Result<()> {
             dir: from.as_fd(),
             name: &from_name,
         };
-        let attributes = attributes(&entry, markers)?;
+        let mut attributes = attributes(&entry, markers)?;
+        shift.attributes(&mut attributes);
         if stat.kind == Kind::Directory {
             if !item.path.as_os_str().is_empty() {
+                fault::step!(Ok(())).map_err(|e: Errno| Error::errno("make", &item.path, e))?;
                 to.mkdir(&item.path, 0o700)?;
             }
             directories.push((&item.path, stat, attributes));
@@ -51,15 +98,16 @@ pub fn squash(layers: &[Tree], to: &Tree, markers: Markers) -> Result<()> {
         }
         let inode = (stat.dev, stat.ino);
         if stat.nlink > 1 {
-            if let Some(first) = links.get(&inode) {
+            let names = names.entry(inode).or_default();
+            names.push(&item.path);
+            if let (Links::Kept, [first, _, ..]) = (links, &names[..]) {
+                fault::step!(Ok(())).map_err(|e: Errno| Error::errno("link", &item.path, e))?;
                 to.hard_link(first, &item.path)?;
                 continue;
             }
-            links.insert(inode, &item.path);
         }
         let (dir, name) = to.parent_of(&item.path)?;
         copy::make(&entry, dir.as_fd())?;
-        let options = Options::default();
         copy::apply(
             dir.as_fd(),
             &name,
@@ -72,20 +120,23 @@ pub fn squash(layers: &[Tree], to: &Tree, markers: Markers) -> Result<()> {
     }
     for (path, stat, attributes) in directories.iter().rev() {
         let (dir, name) = to.parent_of(path)?;
-        copy::apply(
-            dir.as_fd(),
-            &name,
-            path,
-            stat,
-            attributes,
-            &Options::default(),
-            false,
-        )?;
+        copy::apply(dir.as_fd(), &name, path, stat, attributes, &options, false)?;
     }
-    Ok(())
+    let mut groups: Vec<Vec<PathBuf>> = names
+        .into_values()
+        .filter(|names| names.len() > 1)
+        .map(|names| names.into_iter().map(Path::to_owned).collect())
+        .collect();
+    groups.sort_unstable();
+    Ok(groups)
 }
 
-fn add_layer(below: Vec<Item>, layer: usize, tree: &Tree, markers: Markers) -> Result<Vec<Item>> {
+fn add_layer(
+    below: Vec<Item>,
+    (layer, tree): (usize, &Tree),
+    markers: Markers,
+    go_on: GoOn<'_>,
+) -> Result<Vec<Item>> {
     let scanned = scan(
         tree,
         Reading {
@@ -93,6 +144,7 @@ fn add_layer(below: Vec<Item>, layer: usize, tree: &Tree, markers: Markers) -> R
             markers: Some(markers),
             timeless: &Default::default(),
             content: false,
+            go_on,
         },
     )?;
     let above: Vec<_> = scanned

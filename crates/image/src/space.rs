@@ -2,11 +2,8 @@
 
 use std::ops::Range;
 
-use module::{Result, bail, ensure};
-
-use super::Target;
-
-const MIB: u64 = 1 << 20;
+use crate::size::MIB;
+use crate::{Error, Result};
 
 /// What is said of a partition, in sectors.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,25 +20,18 @@ pub struct Space {
     grain: u64,
 }
 
-/// The first sector that a new table leaves to partitions: at 1 MiB, on disks that are not tiny, as libfdisk has it.
-pub fn first_usable(target: &Target) -> u64 {
-    if target.size > 4 * MIB {
-        MIB / target.sector
-    } else {
-        1
-    }
+/// The first sector that a new table on a disk of `size` bytes leaves to partitions: at 1 MiB, on disks that are not tiny,
+/// as libfdisk has it. In the same steps partitions begin.
+pub fn first_usable(size: u64, sector: u64) -> u64 {
+    if size > 4 * MIB { MIB / sector } else { 1 }
 }
 
 impl Space {
-    /// The sectors `usable` of the device.
-    pub fn new(target: &Target, usable: Range<u64>) -> Self {
+    /// The sectors `usable` of a disk of `size` bytes.
+    pub fn new(size: u64, sector: u64, usable: Range<u64>) -> Self {
         Self {
             usable,
-            grain: if target.size > 4 * MIB {
-                MIB / target.sector
-            } else {
-                1
-            },
+            grain: first_usable(size, sector),
         }
     }
 
@@ -68,17 +58,21 @@ impl Space {
                 Some(size) => start.saturating_add(size),
                 None => self.last_end(start, next.min(self.usable.end)),
             };
-            let inside = start < end && end <= self.usable.end;
-            ensure!(
-                inside,
-                "partition {} (sectors {start} to {end}) lies outside the disk",
-                index + 1
-            );
+            if start >= end || end > self.usable.end {
+                return Err(Error::unsuitable(format!(
+                    "partition {} (sectors {start} to {end}) lies outside the disk",
+                    index + 1
+                )));
+            }
             if let Some(other) = taken
                 .iter()
                 .position(|other| start < other.end && other.start < end)
             {
-                bail!("partition {} overlaps partition {}", index + 1, other + 1);
+                return Err(Error::unsuitable(format!(
+                    "partition {} overlaps partition {}",
+                    index + 1,
+                    other + 1
+                )));
             }
             taken.push(start..end);
             places.push(start..end);
@@ -92,8 +86,10 @@ impl Space {
         while let Some(other) = taken.iter().find(|other| other.contains(&start)) {
             start = other.end.next_multiple_of(self.grain);
         }
-        ensure!(start < self.usable.end, "there is no space left on the disk");
-        Ok(start)
+        match start < self.usable.end {
+            true => Ok(start),
+            false => Err(Error::unsuitable("there is no space left on the disk")),
+        }
     }
 
     /// Where a partition ends that takes all there is up to `end`: at a whole MiB too, if anything is left then.
