@@ -1,21 +1,24 @@
 //! Those who build: ours, and the Python osbuild from a checkout.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use support::Binaries;
 
-use crate::privilege::as_root;
+use super::spent::{Spent, spend, spend_watched};
+use crate::privilege::{as_root, succeed};
 
 /// Distributions have it there; a `python3` of somebody's own lacks the libraries, and may be a slow wrapper.
 const PYTHON: &str = "/usr/bin/python3";
 
 /// Something with osbuild's command line.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Builder {
     program: PathBuf,
+    /// Where ours takes modules from first.
+    libdir: Option<PathBuf>,
     /// The checkout of the Python osbuild.
     checkout: Option<PathBuf>,
 }
@@ -24,6 +27,7 @@ impl Builder {
     pub(super) fn ours(binaries: &Binaries) -> Self {
         Self {
             program: binaries.osbuild(),
+            libdir: None,
             checkout: None,
         }
     }
@@ -46,6 +50,7 @@ impl Builder {
         );
         let peer = Self {
             program: PYTHON.into(),
+            libdir: None,
             checkout: Some(checkout),
         };
         let works = |command: &mut Command| {
@@ -59,9 +64,22 @@ impl Builder {
         Ok(peer)
     }
 
+    /// Ours, with all modules from a checkout of theirs.
+    pub(super) fn with_modules_of(&self, peer: &Self) -> Self {
+        Self {
+            program: self.program.clone(),
+            libdir: peer.checkout.clone(),
+            checkout: None,
+        }
+    }
+
     fn command(&self) -> Command {
         let Some(checkout) = &self.checkout else {
-            return as_root(&self.program);
+            let mut command = as_root(&self.program);
+            if let Some(libdir) = &self.libdir {
+                command.arg("--libdir").arg(libdir);
+            }
+            return command;
         };
         let mut python_path = std::ffi::OsString::from("PYTHONPATH=");
         python_path.push(checkout);
@@ -71,39 +89,69 @@ impl Builder {
         command
     }
 
-    /// Builds the pipeline `tree` of a manifest and exports it; how long that took.
-    ///
-    /// With `keep` its tree stays in the store. (Ours always does.)
+    /// Builds a pipeline and exports it, or only fetches the sources; what that cost.
     ///
     /// # Errors
     /// The build fails.
-    pub(super) fn build(&self, manifest: &Path, store: &Path, out: &Path, keep: bool) -> Result<Duration> {
+    pub(super) fn build(&self, build: &Build<'_>) -> Result<Spent> {
         let mut command = self.command();
-        command.arg(manifest).arg("--store").arg(store);
-        command.arg("--output-directory").arg(out);
-        command.args(["--export", "tree"]);
-        if keep && self.checkout.is_some() {
-            // a new store of theirs keeps nothing until it has a size
-            command.args(["--checkpoint", "tree", "--cache-max-size", "unlimited"]);
+        command.arg(build.manifest).arg("--store").arg(build.store);
+        command.arg("--output-directory").arg(build.out);
+        for export in build.exports {
+            command.args(["--export", export]);
         }
-        timed(&mut command)
+        if build.keep && self.checkout.is_some() {
+            // a new store of theirs keeps nothing until it has a size
+            command.args(["--cache-max-size", "unlimited"]);
+            for export in build.exports {
+                command.args(["--checkpoint", export]);
+            }
+        }
+        command.args(build.more);
+        match build.watched {
+            true => spend_watched(&mut command),
+            false => spend(&mut command),
+        }
     }
+}
+
+/// What is to be built.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Build<'a> {
+    pub(super) manifest: &'a Path,
+    pub(super) store: &'a Path,
+    pub(super) out: &'a Path,
+    /// Pipelines.
+    pub(super) exports: &'a [&'a str],
+    /// Their trees stay in the store. (With ours all always do.)
+    pub(super) keep: bool,
+    /// Whether to look at the memory.
+    pub(super) watched: bool,
+    /// Further arguments.
+    pub(super) more: &'a [&'a str],
+}
+
+impl<'a> Build<'a> {
+    /// Builds `manifest` in the directory `dir`, with the store and the exports there.
+    pub(super) fn of(manifest: &'a Path, store: &'a Path, out: &'a Path, exports: &'a [&'a str]) -> Self {
+        Self {
+            manifest,
+            store,
+            out,
+            exports,
+            keep: false,
+            watched: false,
+            more: &[],
+        }
+    }
+}
+
+/// Removes what may be root's, off the clock.
+pub(super) fn remove(paths: &[&Path]) -> Result<()> {
+    succeed(as_root("rm").arg("-rf").arg("--").args(paths))
 }
 
 /// How long a command took that must succeed.
 pub(super) fn timed(command: &mut Command) -> Result<Duration> {
-    let start = Instant::now();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot run {command:?}"))?;
-    let time = start.elapsed();
-    ensure!(
-        output.status.success(),
-        "{command:?}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(time)
+    Ok(spend(command)?.wall)
 }

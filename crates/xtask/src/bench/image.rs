@@ -1,6 +1,5 @@
 //! The demo's steps, with the smallest image.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -8,21 +7,18 @@ use anyhow::{Context, Result, ensure};
 use support::qemu::{Boot, Machine};
 use support::{Binaries, repository};
 
-use super::builder::timed;
-use super::series::Series;
-use super::table::Row;
+use super::Bench;
+use super::builder::{remove, timed};
+use super::outcome::Outcome;
 use crate::demo::{BOOT, find_image};
 use crate::privilege::as_root;
 
 const BLUEPRINT: &str = "samples/debian-minimal.toml";
 
-/// Every step once.
-pub(super) fn measure(binaries: &Binaries, scratch: &Path) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    let mut add = |what: &str, time: Duration| {
-        say!("{what}: {:.2} s", time.as_secs_f64());
-        rows.push(once(what, time));
-    };
+/// Every step once. It aims at nothing: the figures are printed as they come.
+pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
+    let (binaries, scratch) = (bench.binaries, bench.dir("image")?);
+    let add = |what: &str, time: Duration| say!("{what}: {:.2} s", time.as_secs_f64());
 
     let manifest = scratch.join("image.json");
     let (text, time) = resolve(binaries)?;
@@ -59,15 +55,8 @@ pub(super) fn measure(binaries: &Binaries, scratch: &Path) -> Result<Vec<Row>> {
     machine.wait_for_login(BOOT)?;
     add("boot it to the login prompt", start.elapsed());
     drop(machine);
-    // what root made cannot be removed by everyone
-    timed(as_root("rm").arg("-rf").arg("--").args([&store, &out]))?;
-    Ok(rows)
-}
-
-fn once(what: &str, time: Duration) -> Row {
-    let mut series = Series::default();
-    series.push(time);
-    Row::new(what, series)
+    remove(&[&scratch])?;
+    Ok(Vec::new())
 }
 
 fn resolve(binaries: &Binaries) -> Result<(Vec<u8>, Duration)> {

@@ -1,157 +1,133 @@
-//! What is left when the stages do nothing.
+//! What is left when the stages do nothing, and what a cached run costs.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use serde_json::json;
-use support::Binaries;
+use anyhow::Result;
+use serde_json::{Value, json};
 
-use super::builder::{Builder, timed};
+use super::Bench;
+use super::builder::{Build, Builder, remove};
+use super::outcome::{Outcome, Unit};
 use super::series::Series;
-use super::table::Row;
-use crate::privilege::{as_root, succeed};
 
-/// The measurements of one builder, a figure for each round.
+/// Size of the file in the tree that is exported from the cache.
+const EXPORTED: u64 = 160 << 20;
+
 #[derive(Default)]
 struct Figures {
-    one: Series,
-    ten: Series,
-    eleven: Series,
+    fresh: Series,
+    /// Milliseconds of processor time a stage.
+    cpu: Series,
     cached: Series,
+    export: Series,
 }
 
-/// A place to build in, for one builder.
-struct Bench<'a> {
-    builder: &'a Builder,
+/// One builder with its directory.
+struct Side<'b> {
+    builder: &'b Builder,
     dir: PathBuf,
     figures: Figures,
 }
 
-/// Measures `rounds` times, after one round that does not count.
-pub(super) fn measure(
-    binaries: &Binaries,
-    peer: Option<&Builder>,
-    rounds: u32,
-    scratch: &Path,
-) -> Result<Vec<Row>> {
-    let ours = Builder::ours(binaries);
-    let mut benches = Vec::new();
-    for (name, builder) in [("ours", Some(&ours)), ("peer", peer)] {
+/// Ten stages fresh, the same cached, and a cached tree with an image in it.
+pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
+    let dir = bench.dir("noop")?;
+    let image = write_image(&dir)?;
+    std::fs::write(dir.join("noop.json"), ten_stages().to_string())?;
+    std::fs::write(dir.join("image.json"), image.to_string())?;
+    let mut sides = Vec::new();
+    for (name, builder) in [("ours", Some(&bench.ours)), ("peer", bench.peer.as_ref())] {
         if let Some(builder) = builder {
-            benches.push(Bench::new(builder, scratch.join(name))?);
+            let dir = dir.join(name);
+            std::fs::create_dir(&dir)?;
+            let side = Side {
+                builder,
+                dir,
+                figures: Figures::default(),
+            };
+            for manifest in ["noop.json", "image.json"] {
+                side.build(manifest, "kept", true)?;
+            }
+            sides.push(side);
         }
     }
-    let (mut machine, mut module) = (Series::default(), Series::default());
-    let arguments = scratch.join("arguments.json");
-    std::fs::write(&arguments, json!({"tree": scratch, "options": {}}).to_string())?;
-    for round in 0..=rounds {
-        let counts = round > 0;
-        let figures = [
-            (&mut machine, timed(&mut Command::new("true"))?),
-            (&mut module, by_hand(binaries, &arguments)?),
-        ];
-        if counts {
-            figures.into_iter().for_each(|(series, time)| series.push(time));
+    for round in 0..=bench.runs {
+        for side in &mut sides {
+            side.round(round > 0)?;
         }
-        for bench in &mut benches {
-            bench.round(counts)?;
-        }
-        say!("round {round} of {rounds}");
+        say!("no-op: round {round} of {}", bench.runs);
     }
-    let mut benches = benches.into_iter();
-    let ours = benches.next().context("there is always one builder")?;
-    let mut rows = vec![
-        Row::new("machine: start of `true`", machine),
-        Row::new("a module by hand, no-op", module),
-    ];
-    rows.extend(ours.figures.rows());
-    if let Some(theirs) = benches.next() {
-        let theirs = theirs.figures.rows();
-        for (row, theirs) in rows[2..].iter_mut().zip(theirs) {
-            row.theirs = Some(theirs.ours);
+    let mut sides = sides.into_iter().map(|side| side.figures);
+    let ours = sides.next().unwrap_or_default();
+    let cpu = Outcome::at_most(
+        "noop",
+        "processor time of a no-op stage",
+        ours.cpu,
+        Unit::Milliseconds,
+        4.0,
+    );
+    let mut outcomes = vec![cpu];
+    if let Some(peer) = sides.next() {
+        for (what, ours, theirs, target) in [
+            ("ten no-op stages", ours.fresh, peer.fresh, 60.0),
+            ("ten no-op stages, cached", ours.cached, peer.cached, 20.0),
+            ("cached, 160 MiB to export", ours.export, peer.export, 8.0),
+        ] {
+            outcomes.push(Outcome::faster(
+                "noop",
+                what,
+                (ours, "Python osbuild", theirs),
+                target,
+            ));
         }
     }
-    Ok(rows)
+    Ok(outcomes)
 }
 
-impl Figures {
-    fn rows(self) -> [Row; 4] {
-        let stage = self.eleven.more_than(&self.one, 10.0);
-        [
-            Row::new("one more stage (11 stages less 1, by 10)", stage),
-            Row::new("pipeline of 1 no-op stage, fresh store", self.one),
-            Row::new("pipeline of 10 no-op stages, fresh store", self.ten),
-            Row::new("pipeline of 10 no-op stages, cached", self.cached),
-        ]
-    }
-}
-
-impl<'a> Bench<'a> {
-    fn new(builder: &'a Builder, dir: PathBuf) -> Result<Self> {
-        std::fs::create_dir(&dir)?;
-        for stages in [1, 10, 11] {
-            std::fs::write(dir.join(format!("{stages}.json")), manifest(stages))?;
-        }
-        let bench = Self {
-            builder,
-            dir,
-            figures: Figures::default(),
-        };
-        bench.build(10, "kept", true)?;
-        Ok(bench)
-    }
-
+impl Side<'_> {
     fn round(&mut self, counts: bool) -> Result<()> {
-        let [one, ten, eleven] = [1, 10, 11].map(|stages| self.build(stages, "fresh", false));
-        let times = [one?, ten?, eleven?, self.build(10, "kept", true)?];
-        let figures = &mut self.figures;
-        let series = [
-            &mut figures.one,
-            &mut figures.ten,
-            &mut figures.eleven,
-            &mut figures.cached,
-        ];
+        let fresh = self.build("noop.json", "fresh", false)?;
+        let cached = self.build("noop.json", "kept", true)?;
+        let export = self.build("image.json", "kept", true)?;
         if counts {
-            series
-                .into_iter()
-                .zip(times)
-                .for_each(|(series, time)| series.push(time));
+            let figures = &mut self.figures;
+            figures.fresh.push(fresh.wall);
+            figures.cpu.push_value(fresh.cpu.as_secs_f64() * 1000.0 / 10.0);
+            figures.cached.push(cached.wall);
+            figures.export.push(export.wall);
         }
         Ok(())
     }
 
-    fn build(&self, stages: usize, store: &str, keep: bool) -> Result<Duration> {
-        let (manifest, out) = (self.dir.join(format!("{stages}.json")), self.dir.join("out"));
-        let store = self.dir.join(store);
-        let time = self.builder.build(&manifest, &store, &out, keep)?;
-        // by the one who made them, and not on the clock
-        let mut remove = as_root("rm");
-        remove.arg("-rf").arg("--").arg(&out);
+    fn build(&self, manifest: &str, store: &str, keep: bool) -> Result<super::spent::Spent> {
+        let (store, out) = (self.dir.join(store), self.dir.join("out"));
+        let manifest = self.dir.with_file_name(manifest);
+        let build = Build {
+            keep,
+            ..Build::of(&manifest, &store, &out, &["tree"])
+        };
+        let spent = self.builder.build(&build)?;
+        remove(&[&out])?;
         if !keep {
-            remove.arg(&store);
+            remove(&[&store])?;
         }
-        succeed(&mut remove)?;
-        Ok(time)
+        Ok(spent)
     }
 }
 
-fn manifest(stages: usize) -> String {
+fn ten_stages() -> Value {
     let stage = |number| json!({"type": "org.osbuild.noop", "options": {"number": number}});
-    let stages: Vec<_> = (0..stages).map(stage).collect();
-    json!({"version": "2", "pipelines": [{"name": "tree", "stages": stages}]}).to_string()
+    let stages: Vec<_> = (0..10).map(stage).collect();
+    json!({"version": "2", "pipelines": [{"name": "tree", "stages": stages}]})
 }
 
-fn by_hand(binaries: &Binaries, arguments: &Path) -> Result<Duration> {
-    let stdin = File::open(arguments)?;
-    let start = Instant::now();
-    let output = Command::new(binaries.modules())
-        .arg("org.osbuild.noop")
-        .stdin(stdin)
-        .output()
-        .context("cannot run the modules")?;
-    ensure!(output.status.success(), "the no-op stage fails by hand");
-    Ok(start.elapsed())
+/// A manifest whose tree has a file of [`EXPORTED`] bytes.
+fn write_image(dir: &Path) -> Result<Value> {
+    let path = dir.join("disk.img");
+    super::payload::write_noise(&path, EXPORTED)?;
+    let (sources, digest) = super::payload::source(&path)?;
+    let stage = json!({"type": "org.osbuild.copy",
+        "inputs": {"file": {"type": "org.osbuild.files", "origin": "org.osbuild.source", "references": [digest]}},
+        "options": {"paths": [{"from": format!("input://file/{digest}"), "to": "tree:///disk.img"}]}});
+    Ok(json!({"version": "2", "sources": sources, "pipelines": [{"name": "tree", "stages": [stage]}]}))
 }

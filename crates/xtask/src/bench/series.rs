@@ -1,4 +1,4 @@
-//! Repeated measurements of one thing, in seconds.
+//! Repeated measurements of one thing, most often in seconds.
 
 use std::time::Duration;
 
@@ -10,7 +10,17 @@ pub(super) struct Series {
 
 impl Series {
     pub(super) fn push(&mut self, time: Duration) {
-        self.seconds.push(time.as_secs_f64());
+        self.push_value(time.as_secs_f64());
+    }
+
+    /// A figure in whatever unit the series is in.
+    pub(super) fn push_value(&mut self, value: f64) {
+        self.seconds.push(value);
+    }
+
+    /// One figure.
+    pub(super) fn of(value: f64) -> Self {
+        Self { seconds: vec![value] }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -28,25 +38,6 @@ impl Series {
     pub(super) fn max(&self) -> f64 {
         self.seconds.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
-
-    /// The median of the distances from the median: half of the measurements are nearer to it.
-    pub(super) fn noise(&self) -> f64 {
-        let middle = self.median();
-        median(
-            self.seconds
-                .iter()
-                .map(|second| (second - middle).abs())
-                .collect(),
-        )
-    }
-
-    /// What one of `count` things costs by which `self` has more than `other`, round by round.
-    pub(super) fn more_than(&self, other: &Self, count: f64) -> Self {
-        let pairs = self.seconds.iter().zip(&other.seconds);
-        Self {
-            seconds: pairs.map(|(more, less)| (more - less) / count).collect(),
-        }
-    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -63,15 +54,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outlier_moves_neither_median_nor_noise() {
+    fn an_outlier_does_not_move_the_median() {
         let mut series = Series::default();
         for ms in [10, 12, 11, 13, 500] {
             series.push(Duration::from_millis(ms));
         }
         assert_eq!(series.median(), 0.012);
-        assert!((series.noise() - 0.001).abs() < 1e-9);
         assert_eq!((series.min(), series.max()), (0.010, 0.5));
-        let each = series.more_than(&series, 10.0);
-        assert_eq!((each.len(), each.median()), (5, 0.0));
     }
 }
