@@ -269,3 +269,49 @@ fn a_disk_holds_the_tree_also_in_the_older_formats() {
         assert_eq!(timeless(&listing), timeless(&tree), "{filename}");
     }
 }
+
+#[test]
+fn device_nodes_of_an_archive_are_made() {
+    use std::os::unix::fs::MetadataExt;
+    let what = "device nodes, which only root makes";
+    if !need::root(what) || !need::tools(&["mknod", "tar", "base64"], what) {
+        return;
+    }
+    let env = TestEnv::new();
+    let nodes = env.path("from/nodes");
+    std::fs::create_dir_all(&nodes).unwrap();
+    let made = Command::new("mknod")
+        .args(["-m", "640"])
+        .arg(nodes.join("disk"))
+        .args(["b", "7", "99"])
+        .status();
+    if made.is_ok_and(|status| !status.success()) {
+        return eprintln!("skipped, as mknod is refused here: {what}");
+    }
+    tool(Command::new("touch").args(["-d", "@1000000000"]).arg(&nodes)).unwrap();
+    let tar = env.path("nodes.tar");
+    tool(
+        Command::new("tar")
+            .arg("-cf")
+            .arg(&tar)
+            .arg("-C")
+            .arg(env.path("from"))
+            .arg("nodes"),
+    )
+    .unwrap();
+    let data = tool(Command::new("base64").arg("--wrap=0").arg(&tar)).unwrap();
+    let checksum = tests::manifests::sha256(std::fs::read(&tar).unwrap());
+    let mut manifest = tests::manifests::tree_of(json!([{
+        "type": "org.osbuild.untar",
+        "inputs": {"file": {
+            "type": "org.osbuild.files", "origin": "org.osbuild.source", "references": [checksum],
+        }},
+    }]));
+    manifest["sources"] =
+        json!({"org.osbuild.inline": {"items": {checksum: {"encoding": "base64", "data": data}}}});
+    env.build(&manifest, &[]).expect(0);
+    let disk = std::fs::symlink_metadata(env.out().join("nodes/disk")).unwrap();
+    assert_eq!((disk.rdev(), disk.mode()), (rustix::fs::makedev(7, 99), 0o060640));
+    let dir = std::fs::metadata(env.out().join("nodes")).unwrap();
+    assert_eq!(dir.mtime(), 1_000_000_000);
+}

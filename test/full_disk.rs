@@ -1,10 +1,8 @@
 //! A disk that is full or cannot be written: what and where is said, and what is there stays whole.
 
-use std::time::Duration;
-
 use serde_json::json;
 use tests::manifests::{fetching, sha256, tree_of};
-use tests::{Httpd, Reply, SmallDisk, TestEnv, need, oracle, run};
+use tests::{Httpd, Reply, SmallDisk, TestEnv, need, oracle};
 
 /// A manifest with one stage in shell.
 fn stage(env: &TestEnv, script: &str) -> serde_json::Value {
@@ -159,28 +157,4 @@ fn an_output_directory_that_is_a_file_is_refused_before_anything_runs() {
     env.osbuild_on(args, tree_of(json!([])).to_string().as_bytes())
         .expect(1)
         .says(&["file/below"]);
-}
-
-#[test]
-fn a_store_on_an_overlay_is_refused_with_what_to_do() {
-    if !need::root("a store on an overlay") {
-        return;
-    }
-    let env = TestEnv::new();
-    let manifest = env.write(
-        "manifest.json",
-        tree_of(json!([{"type": "org.osbuild.noop"}])).to_string(),
-    );
-    for name in ["lower", "upper", "work", "store"] {
-        std::fs::create_dir(env.path(name)).unwrap();
-    }
-    // the mount is gone with the namespace
-    let script =
-        "mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work store && exec \"$@\"";
-    let mut command = env.command("unshare");
-    command.args(["--mount", "sh", "-c", script, "sh"]);
-    command.arg(env.binaries().osbuild());
-    command.args(["--store", "store", "-o", "out"]).arg(manifest);
-    let run = run(&mut command, b"", Duration::from_secs(60)).expect(1);
-    run.says(&["lies on overlayfs", "hint: give `--store` a directory on ext4"]);
 }

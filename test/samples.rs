@@ -1,6 +1,7 @@
 //! What lies in `samples/` works as it is.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 use tests::manifests::sha256;
@@ -106,6 +107,57 @@ fn noop_and_files_are_built() {
     build(&other, "files.json").expect(0);
     let bytes = |env: &TestEnv| std::fs::read(env.out().join("files.tar.gz")).unwrap();
     assert_eq!(sha256(bytes(&env)), sha256(bytes(&other)));
+}
+
+#[test]
+fn a_disk_of_two_trees_is_built() {
+    let what = "a sample that makes a disk";
+    if !need::root(what)
+        || !need::tools(
+            &["zstd", "sgdisk", "sfdisk", "unsquashfs", "e2fsck", "debugfs"],
+            what,
+        )
+    {
+        return;
+    }
+    let made = [(), ()].map(|()| {
+        let env = TestEnv::new();
+        build(&env, "disk.json").expect(0);
+        env
+    });
+    let [packed, again] = made.each_ref().map(|env| env.out().join("disk.raw.zst"));
+    assert_eq!(
+        sha256(std::fs::read(&packed).unwrap()),
+        sha256(std::fs::read(again).unwrap())
+    );
+    let disk = made[0].path("disk.raw");
+    oracle::tool(Command::new("zstd").arg("-qd").arg(&packed).arg("-o").arg(&disk)).unwrap();
+    let verdict = oracle::tool(Command::new("sgdisk").arg("-v").arg(&disk)).unwrap();
+    assert!(verdict.contains("No problems found"), "{verdict}");
+    let table = oracle::tool(Command::new("sfdisk").arg("-J").arg(&disk)).unwrap();
+    let table: Value = serde_json::from_str(&table).unwrap();
+    let part = |name: &str| {
+        let all = table["partitiontable"]["partitions"].as_array().unwrap();
+        let part = all.iter().find(|part| part["name"] == name).unwrap();
+        let [start, size] = ["start", "size"].map(|key| part[key].as_u64().unwrap() as usize * 512);
+        let file = made[0].path(name);
+        std::fs::write(&file, &std::fs::read(&disk).unwrap()[start..start + size]).unwrap();
+        file
+    };
+    let list = oracle::tool(Command::new("unsquashfs").arg("-l").arg(part("system"))).unwrap();
+    assert!(list.contains("/usr/local/bin/hello\n"), "{list}");
+    assert!(list.contains("/var\n") && !list.contains("/var/lib"), "{list}");
+    for (name, there) in [("var", "/lib/files"), ("data", "/shared")] {
+        let system = part(name);
+        oracle::tool(Command::new("e2fsck").arg("-fn").arg(&system)).unwrap();
+        let stat = oracle::tool(
+            Command::new("debugfs")
+                .args(["-R", &format!("stat {there}")])
+                .arg(&system),
+        )
+        .unwrap();
+        assert!(stat.contains("Type: directory"), "{stat}");
+    }
 }
 
 #[test]

@@ -222,6 +222,47 @@ fn during_the_commit_of_a_tree() {
     assert_eq!(fs::read_dir(env.out()).unwrap().count(), 8_000);
 }
 
+/// A stage that leaves a file of which the end cannot be waited for: nothing but a hole.
+fn endless(env: &TestEnv) -> Value {
+    let script = "truncate -s 1000G /run/osbuild/tree/hole";
+    env.stage("org.test.endless", &format!("set -e; {script}\n{}", Gate::TELL));
+    tree_of(json!([{"type": "org.test.endless"}]))
+}
+
+#[test]
+fn while_a_file_without_end_is_read() {
+    if !need::root("building") {
+        return;
+    }
+    let env = TestEnv::new();
+    let mut gate = Gate::new(&env);
+    let manifest = endless(&env);
+    for (signal, code) in BOTH {
+        let build = Build::start(&env, &manifest);
+        gate.reached();
+        build.ended_by(signal, code);
+        nothing_is_left(&env);
+    }
+}
+
+#[test]
+fn reading_the_tree_is_part_of_the_time_of_a_stage() {
+    if !need::root("building") {
+        return;
+    }
+    let env = TestEnv::new();
+    let mut gate = Gate::new(&env);
+    let manifest = endless(&env);
+    let limit = ["-l", "lib", "--stage-timeout", "15"];
+    let run = env.build(&manifest, &limit).expect(1);
+    // the stage itself was done
+    gate.reached();
+    run.says(&["(stopped: over its limit of 15 s)"]);
+    nothing_is_left(&env);
+    env.build(&tree_of(json!([{"type": "org.osbuild.noop"}])), &["-l", "lib"])
+        .expect(0);
+}
+
 #[test]
 fn during_the_export_of_a_tree() {
     if !need::root("building") {

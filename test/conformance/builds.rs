@@ -17,6 +17,9 @@ const LACKED: [&str; 5] = [
     "37-fat-mount-fails",
 ];
 
+/// These failed by a mistake of the module that ran: ours has not made it.
+const MISTAKEN: [&str; 1] = ["15-v1-asm-oci-noconfig-fails"];
+
 #[test]
 fn builds_end_as_recorded() {
     if !need::root("the recorded builds") {
@@ -81,7 +84,8 @@ fn replay(
         command.args(["--export", export.as_str().unwrap()]);
     }
     let run = run(command.arg(&file), b"", Duration::from_secs(900));
-    if LACKED.contains(&name) && run.code == 0 {
+    let may_succeed = LACKED.contains(&name) || (libdir.is_none() && MISTAKEN.contains(&name));
+    if may_succeed && run.code == 0 {
         return Ok("succeeds here");
     }
     if recorded["returncode"] != run.code {

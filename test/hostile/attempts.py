@@ -117,34 +117,68 @@ def fresh_sysfs():
 
 
 def control_groups():
-    attempt("version 2", lambda: os.listdir(mounted("cgroup2", "cgroup2")))
-    for place, _, files in os.walk("/sys/fs/cgroup"):
-        for name in set(files) & {"release_agent"}:
-            attempt("a release_agent", lambda: write_open(os.path.join(place, name)))
+    """Version 2: leave one's group. Version 1: what the kernel runs as root when a group is empty."""
+    attempt("a group of version 2", lambda: write_open(mounted("cgroup2", "cgroup2") + "/cgroup.procs"))
+
+    def release_agent():
+        place = scratch("cgroup1")
+        call("mount", "cgroup", place, "cgroup", ctypes.c_ulong(0), TARGETS["controller"])
+        write_open(place + "/release_agent")
+    if TARGETS.get("controller"):
+        attempt("a release_agent", release_agent)
 
 
 def binary_formats():
-    """The host's handlers, and those of a file system of its own: a box's root may mount one, which is nobody else's."""
-    register = TARGETS["own"]
-    if TARGETS.get("control") and not os.path.exists(register):
-        register = mounted("binfmt_misc", "binfmt_misc") + "/register"
-    attempt("the host's handlers", lambda: write_open(register))
-    if not TARGETS.get("control"):
-        try:
-            with open(mounted("binfmt_misc", "binfmt_misc") + "/register", "wb") as file:
-                file.write(b":osbuild-hostile:M::osbuild-hostile-magic::/bin/false:F")
-        except OSError as error:
-            print("NOT one of its own:", errno.errorcode.get(error.errno), flush=True)
+    """The host's handlers: those with the test's among them. A box's root may mount a file system of its own, with handlers that
+    are nobody else's."""
+    place = mounted("binfmt_misc", "binfmt_misc")
+
+    def hosts():
+        if TARGETS["handler"] not in os.listdir(place):
+            raise OSError(errno.EPERM, "they are not the host's")
+        write_open(place + "/register")
+    attempt("the host's handlers", hosts)
+    if TARGETS["handler"] not in os.listdir(place):
+        with open(place + "/register", "wb") as file:
+            file.write(b":osbuild-hostile:M::osbuild-hostile-magic::/bin/false:F")
+
+
+def handler():
+    """For the test: a handler of the host's, until our stdin ends."""
+    place = mounted("binfmt_misc", "binfmt_misc")
+    with open(place + "/register", "wb") as file:
+        file.write(f":{TARGETS['handler']}:M::osbuild-hostile-target::/bin/false:".encode())
+    print("made", flush=True)
+    sys.stdin.read()
+    with open(f"{place}/{TARGETS['handler']}", "wb") as file:
+        file.write(b"-1")
+
+
+def root_of_the_host():
+    """Beneath the box's root there is no other one."""
+    os.chdir("/")
+
+    def up():
+        os.chroot(scratch("below"))
+        for _ in range(20):
+            os.chdir("..")
+        os.chroot(".")
+        os.listdir(TARGETS["outside"])
+    attempt("what is above the root", lambda: in_child(up))
+
+    def beneath():
+        root = mounted("tmpfs", "root")
+        os.mkdir(root + "/old")
+        call("pivot_root", root, root + "/old")
+        os.listdir("/old" + TARGETS["outside"])
+    attempt("what is under the root", lambda: in_child(beneath))
 
 
 def uncover():
     """What is covered or read-only comes to light, or can be written."""
-    cover, target = TARGETS.get("cover", "/proc/kcore"), TARGETS.get("read_only", "/usr")
-    if TARGETS.get("control"):
-        call("mount", target, target, None, ctypes.c_ulong(MS_BIND), None)
-        call("mount", None, target, None, ctypes.c_ulong(MS_REMOUNT | MS_BIND | MS_RDONLY), None)
-        call("mount", target, cover, None, ctypes.c_ulong(MS_BIND), None)
-    attempt("uncovered", lambda: call("umount2", cover, MNT_DETACH))
+    target = "/usr"
+    for cover in ["/proc/kcore", "/proc/sysrq-trigger"]:
+        attempt(f"{cover} uncovered", lambda: call("umount2", cover, MNT_DETACH))
     attempt("writable again", lambda: call("mount", None, target, None, ctypes.c_ulong(MS_REMOUNT | MS_BIND), None))
     # struct mount_attr: nothing is set, MOUNT_ATTR_RDONLY is cleared
     attr = struct.pack("QQQQ", 0, 1, 0, 0)
@@ -154,7 +188,7 @@ def uncover():
 def by_handle():
     """The host's root directory by the number of its inode."""
     handle = ctypes.create_string_buffer(struct.pack("Ii", 8, 1) + struct.pack("II", 2, 0) + bytes(64))
-    past_the_filter("open_by_handle_at", lambda: syscall(304, os.open("/", os.O_RDONLY), handle, 0))
+    past_the_filter("open_by_handle_at", lambda: syscall(304, os.open("/usr", os.O_RDONLY), handle, 0))
 
 
 def new_mount_calls():
@@ -171,15 +205,35 @@ def first_process():
     pid = TARGETS.get("pid", 1)
     for name in ["exe", "root", "cwd"]:
         attempt(f"/proc/PID/{name}", lambda: os.readlink(f"/proc/{pid}/{name}"))
+
+    def overwrite():
+        try:
+            write_open(f"/proc/{pid}/exe")
+        except OSError as error:
+            # it runs: who waits for its end writes then
+            if error.errno != errno.ETXTBSY:
+                raise
+    attempt("/proc/PID/exe to write", overwrite)
     attempt("/proc/PID/fd", lambda: os.listdir(f"/proc/{pid}/fd"))
     attempt("/proc/PID/mem", lambda: os.close(os.open(f"/proc/{pid}/mem", os.O_RDONLY)))
     attempt("pidfd_getfd", lambda: syscall(438, os.pidfd_open(pid), 0, 0))
+
+    def write_memory():
+        byte = ctypes.create_string_buffer(1)
+        pieces = [struct.pack("QQ", address, 1) for address in (ctypes.addressof(byte), 0)]
+        try:
+            syscall(311, pid, pieces[0], 1, pieces[1], 1, 0)
+        except OSError as error:
+            # nothing is at address 0: it would have been written
+            if error.errno != errno.EFAULT:
+                raise
+    attempt("process_vm_writev", write_memory)
     # PTRACE_SEIZE
     attempt("ptrace", lambda: syscall(101, 0x4206, pid, 0, 0))
 
 
 def own_executable():
-    attempt("its own file", lambda: write_open(TARGETS.get("executable", sys.argv[0])))
+    attempt("its own file", lambda: write_open(os.path.realpath(sys.argv[0])))
 
 
 def descriptors():
@@ -188,9 +242,10 @@ def descriptors():
             link = os.readlink(f"/proc/self/fd/{name}")
         except OSError:
             continue
-        if os.path.isdir(f"/proc/self/fd/{name}") or int(name) > 2 and "/fd" not in link:
-            print("GOT a descriptor", link if TARGETS.get("control") else (name, link), flush=True)
-    print("NOT more descriptors: none", flush=True)
+        if os.path.isdir(f"/proc/self/fd/{name}") or int(name) > 2:
+            print("GOT a descriptor", (name, link), flush=True)
+    # CVE-2024-21626
+    attempt("the caller's directory as its own", lambda: os.chdir("/proc/self/fd/9"))
 
 
 def survive():
@@ -203,9 +258,13 @@ def survive():
                 signal.signal(number, signal.SIG_IGN)
             os.dup2(os.open("/dev/null", os.O_RDWR), 1)
             os.dup2(1, 2)
-            time.sleep(1.5)
-            os.close(os.open("late", os.O_CREAT | os.O_WRONLY, dir_fd=tree))
-            time.sleep(20)
+            # again and again: some of them come after the commit
+            for number in range(300):
+                try:
+                    os.close(os.open(f"late{number}", os.O_CREAT | os.O_WRONLY, dir_fd=tree))
+                except OSError:
+                    pass
+                time.sleep(0.1)
         os._exit(0)
 
 
@@ -221,7 +280,8 @@ def signals():
 
 
 def kill_all():
-    print("NOT the host: we do not see it", flush=True)
+    if len([name for name in os.listdir("/proc") if name.isdigit()]) > 50:
+        sys.exit("too many processes: this is no box, nor the namespace of the test")
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.kill(-1, number)
@@ -238,7 +298,7 @@ def terminal():
 
 def escapes():
     print("\x1b]0;owned\x07\x1b[2J\x1b[31mGOT red", flush=True)
-    sys.exit(1 if not TARGETS.get("control") else 0)
+    sys.exit(1)
 
 
 def fork_bomb():
@@ -279,7 +339,7 @@ def size_of_memory_file_systems():
     """None may be as large as half of the memory, as the kernel makes them."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     total = 0
-    for place in TARGETS.get("places", ["/", "/dev", "/dev/shm", "/run", "/tmp"]):
+    for place in ["/", "/dev", "/dev/shm", "/run", "/tmp"]:
         there = os.statvfs(place)
         total += there.f_blocks * there.f_frsize
     print("GOT more than there is" if total > pages else "NOT more than there is: sized", flush=True)
@@ -295,17 +355,32 @@ def endless():
 # --- devices, interfaces of the kernel
 
 def nodes():
-    for place in TARGETS.get("places", ["/dev", TREE, "/var", "/tmp"]):
+    """The host's disk. One in the tree stays there; in the tree it is not opened, since what is there has no devices."""
+    for place in ["/dev", TREE, "/tmp"]:
         path = os.path.join(place, "disk")
-
-        def make():
-            os.mknod(path, 0o60600, os.makedev(254, 0))
-            os.unlink(path)
-        attempt(f"a device in {'a directory' if TARGETS.get('control') else place}", make)
+        attempt(f"a device in {place}", lambda: os.mknod(path, 0o60600, os.makedev(*TARGETS["disk"])))
+    attempt("it is opened", lambda: os.close(os.open("/dev/disk", os.O_RDONLY)))
 
 
 def loop_devices():
-    attempt("loop-control", lambda: os.close(os.open("/dev/loop-control", os.O_RDWR)))
+    """One on a file of the tree; the kernel lets go of it when the last one who has it open is gone."""
+    with open(TREE + "/backing", "wb") as file:
+        file.truncate(1 << 20)
+
+    def attach():
+        os.mknod("/dev/loop-control", 0o20600, os.makedev(10, 237))
+        control = os.open("/dev/loop-control", os.O_RDWR)
+        # LOOP_CTL_GET_FREE
+        number = call("ioctl", control, 0x4c82)
+        os.mknod("/dev/loop-own", 0o60600, os.makedev(7, number))
+        device = os.open("/dev/loop-own", os.O_RDWR)
+        backing = os.open(TREE + "/backing", os.O_RDWR)
+        # LOOP_CONFIGURE: struct loop_config with LO_FLAGS_AUTOCLEAR
+        info = bytearray(304)
+        struct.pack_into("II", info, 0, backing, 512)
+        struct.pack_into("I", info, 8 + 52, 4)
+        call("ioctl", device, 0x4c0a, bytes(info))
+    attempt("a loop device", attach)
 
 
 def keyrings():
@@ -313,6 +388,9 @@ def keyrings():
     past_the_filter("request_key", lambda: syscall(249, None, None, None, 0))
     for keyring in (-1, -3, -4):
         past_the_filter(f"keyring {keyring}", lambda: syscall(250, 0, keyring, 0))
+    # KEYCTL_READ, KEYCTL_GET_PERSISTENT
+    past_the_filter("the session's keys", lambda: syscall(250, 11, -3, 0, 0))
+    past_the_filter("the persistent keyring", lambda: syscall(250, 22, -1, -1))
 
 
 # numbers of x86-64, with arguments that the kernel refuses
@@ -326,9 +404,14 @@ CALLS = {
 }
 
 
+# those that take no capability
+FOR_ALL = {"userfaultfd", "io_uring_setup", "kcmp"}
+
+
 def calls():
     for name, arguments in CALLS.items():
-        past_the_filter(name, lambda: in_child(lambda: syscall(*arguments)))
+        if (name in FOR_ALL) == TARGETS["for_all"]:
+            past_the_filter(name, lambda: in_child(lambda: syscall(*arguments)))
 
 
 def user_namespaces():
@@ -341,44 +424,155 @@ def user_namespaces():
     attempt("clone", clone)
     past_the_filter("clone3", lambda: in_child(lambda: syscall(435, 0, 0)))
 
+    def mount_inside():
+        call("unshare", CLONE_NEWUSER | 0x00020000)
+        call("mount", "none", "/tmp", "tmpfs", ctypes.c_ulong(0), None)
+    attempt("a mount in one", lambda: in_child(mount_inside))
+
 
 def sockets():
-    def vsock():
-        socket.socket(40, socket.SOCK_STREAM).close()
-    attempt("vsock", vsock)
-    attempt("packets", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close())
-
+    """Of the host, or for it: all by the network namespace."""
     def connect(family, address):
         with socket.socket(family, socket.SOCK_STREAM) as there:
             there.settimeout(5)
             there.connect(address)
     attempt("a listener on the host's loopback", lambda: connect(socket.AF_INET, ("127.0.0.1", TARGETS["port"])))
-    attempt("an abstract socket", lambda: connect(socket.AF_UNIX, "\0" + TARGETS["abstract"]))
+
+    def pass_descriptor():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as there:
+            there.connect("\0" + TARGETS["abstract"])
+            socket.send_fds(there, [b"x"], [os.open(TREE, os.O_RDONLY)])
+    attempt("a descriptor passed through an abstract socket", pass_descriptor)
+
+    def other_interfaces():
+        others = [name for _, name in socket.if_nameindex() if name != "lo"]
+        if not others:
+            raise OSError(errno.EPERM, "there is only our own")
+    attempt("the host's interfaces by netlink", other_interfaces)
+
+
+def events():
+    """What the kernel tells about the host's devices."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 15) as there:
+        there.bind((0, 1))
+        there.settimeout(TARGETS["seconds"])
+        print("ready", flush=True)
+        try:
+            while TARGETS["device"].encode() not in there.recv(65536):
+                pass
+        except TimeoutError:
+            raise OSError(errno.EPERM, "nothing was told") from None
+
+
+def uevents():
+    attempt("events of the host's devices", events)
+
+
+def filtered_sockets():
+    past_the_filter("vsock", lambda: socket.socket(40, socket.SOCK_STREAM).close())
+
+
+def packet_sockets():
+    attempt("packets", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close())
+
+
+def audit():
+    def ask():
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9) as there:
+            # AUDIT_GET, with NLM_F_REQUEST and NLM_F_ACK
+            there.sendto(struct.pack("IHHII", 16, 1000, 5, 1, 0), (0, 0))
+            there.settimeout(5)
+            answer = there.recv(8192)
+            number = struct.unpack_from("i", answer, 16)[0] if struct.unpack_from("H", answer, 4)[0] == 2 else 0
+            if number:
+                raise OSError(-number, "refused")
+    attempt("the kernel's audit", ask)
+
+
+def rendezvous():
+    """The second of two stages takes what the first one, gone by then, wants to hand on."""
+    name = "\0" + TARGETS["name"]
+    if TARGETS["first"]:
+        tree = os.open(TREE, os.O_RDONLY)
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        server.bind(name)
+        server.listen()
+        if os.fork() == 0:
+            os.setsid()
+            os.dup2(os.open("/dev/null", os.O_RDWR), 1)
+            os.dup2(1, 2)
+            server.settimeout(30)
+            there, _ = server.accept()
+            socket.send_fds(there, [b"x"], [tree])
+            os._exit(0)
+        return
+
+    def take():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as there:
+            there.settimeout(10)
+            there.connect(name)
+            socket.recv_fds(there, 1, 1)
+    attempt("a descriptor of another stage", take)
 
 
 def shared_memory():
     attempt("a segment of the host's", lambda: call("shmget", TARGETS["key"], 0, 0))
+    attempt("a message queue of the host's", lambda: call("mq_open", TARGETS["queue"], os.O_RDONLY))
 
 
 def make_shared_memory():
     """For the test: a segment that attempts look for, until our stdin ends."""
     number = call("shmget", TARGETS["key"], 4096, 0o1666)
+    os.umask(0)
+    call("mq_open", TARGETS["queue"], os.O_CREAT | os.O_RDWR, 0o666, None)
     print("made", flush=True)
     sys.stdin.read()
     call("shmctl", number, 0, None)
+    call("mq_unlink", TARGETS["queue"])
 
 
 # --- the tree
 
 def links():
-    """Hard links to what is outside."""
+    """Hard links to what is outside of the tree."""
     for index, path in enumerate(TARGETS.get("paths", ["/usr/bin/env", "/etc/ld.so.cache", "/run/osbuild/bin/" + NAME])):
         attempt(path, lambda: os.link(path, os.path.join(TARGETS.get("tree", TREE), f"link{index}")))
 
 
+def outside():
+    """A file of the host's, by its path, a bind mount, a link in the tree, what a link to its directory is made into."""
+    file, directory = TARGETS["outside"] + "/file", TARGETS["outside"]
+    attempt("its path", lambda: write_open(file))
+
+    def bind():
+        place = scratch("bind")
+        call("mount", directory, place, None, ctypes.c_ulong(MS_BIND), None)
+        write_open(place + "/file")
+    attempt("a bind mount", bind)
+
+    def link():
+        os.symlink(directory, TREE + "/etc")
+        write_open(TREE + "/etc/file")
+    attempt("a link in the tree", link)
+
+
+def naive():
+    """A later stage that joins paths: what an earlier one made links of it follows."""
+    for name in TARGETS["names"]:
+        def written():
+            os.close(os.open(f"{TREE}/{name}/written", os.O_CREAT | os.O_WRONLY))
+        attempt(f"a file in {name}", written)
+
+    def mounts():
+        call("mount", "/dev", TREE + "/dev", None, ctypes.c_ulong(MS_BIND | MS_REC), None)
+        if not os.path.exists(TARGETS["outside"] + "/null"):
+            raise OSError(errno.EPERM, "it is not there that it was mounted")
+    attempt("/dev mounted on what it leads to", mounts)
+
+
 def write_read_only():
-    """A tree that is lent, the build root, our modules: by opening, by a mapping, by a remount."""
-    for path in TARGETS.get("paths", ["/usr/bin/env", "/run/osbuild/inputs/tree/file"]):
+    """What is lent: by opening, by mappings, by a remount, by the directories of an overlay."""
+    for path in TARGETS["paths"]:
         attempt(f"open {path}", lambda: write_open(path))
 
         def mapped():
@@ -386,7 +580,38 @@ def write_read_only():
                 fd = os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDWR)
                 mmap.mmap(fd, 1, mmap.MAP_SHARED, mmap.PROT_WRITE)
         attempt(f"map {path}", mapped)
+
         attempt(f"truncate {path}", lambda: os.truncate(path, os.stat(path).st_size))
+
+
+def map_files():
+    """By the links that the kernel has to what is mapped."""
+    def written():
+        with open(TARGETS["path"], "rb") as file:
+            there = mmap.mmap(file.fileno(), 1, mmap.MAP_SHARED, mmap.PROT_READ)
+            place = "/proc/self/map_files/"
+            for name in os.listdir(place):
+                if os.readlink(place + name) == TARGETS["path"]:
+                    write_open(place + name)
+            there.close()
+    attempt("map_files", written)
+
+
+def remount_read_only():
+    for place in TARGETS["places"]:
+        attempt(f"remount {place}", lambda: call("mount", None, place, None, ctypes.c_ulong(MS_REMOUNT | MS_BIND), None))
+
+
+def work_directory():
+    """The directories that an overlay works in are reached by no path."""
+    with open("/proc/self/mountinfo", encoding="utf8") as file:
+        overlays = [line for line in file if " - overlay " in line]
+    for line in overlays:
+        for option in line.split(" - ")[1].split(" ")[2].split(","):
+            key, _, path = option.partition("=")
+            if key in ("upperdir", "workdir", "lowerdir"):
+                # they are told as they were named where the overlay was put together
+                attempt(key, lambda: os.listdir(os.path.join("/.layers/1", path.strip().split(":")[0])))
 
 
 def odd_things():
@@ -406,14 +631,32 @@ def odd_things():
         os.close(place)
         place = below
     os.setxattr(tree + "/sparse", "user.big", b"x" * 3000)
+    # what the file system of the store has no room for it refuses: 64 KiB are the most that the kernel knows
+    try:
+        os.setxattr(tree + "/sparse", "user.bigger", b"x" * 65536)
+    except OSError as error:
+        print("no attribute of 64 KiB:", errno.errorcode.get(error.errno), flush=True)
+    # version 2 of an ACL: the owner, a user 7, the group, the mask, others
+    entries = [(1, 6, -1), (2, 4, 7), (4, 4, -1), (16, 4, -1), (32, 4, -1)]
+    acl = struct.pack("I", 2) + b"".join(struct.pack("HHi", *entry) for entry in entries)
+    os.setxattr(tree + "/sparse", "system.posix_acl_access", acl)
     print("GOT a strange tree", flush=True)
 
 
+def fifo():
+    os.mkfifo(TREE + "/fifo")
+
+
 def overlay_attributes():
-    tree = TARGETS.get("tree", TREE)
-    os.makedirs(tree + "/dir", exist_ok=True)
+    os.makedirs(TREE + "/dir", exist_ok=True)
     for name in ["trusted.overlay.redirect", "trusted.overlay.opaque"]:
-        attempt(name, lambda: os.setxattr(tree + "/dir", name, b"/outside"))
+        attempt(name, lambda: os.setxattr(TREE + "/dir", name, b"/outside"))
+
+
+def security_attributes():
+    """What a host would heed. Labels are set by the executor, for modules of ours."""
+    os.makedirs(TREE + "/dir", exist_ok=True)
+    attempt("security.ima", lambda: os.setxattr(TREE + "/dir", "security.ima", b"\x01" * 20))
 
 
 def malformed():
@@ -434,6 +677,19 @@ def malformed():
                 finally:
                     for fd in files:
                         os.close(fd)
+
+
+# NET_ADMIN, SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_BOOT, SYS_TIME, MAC_ADMIN, SYSLOG, BPF
+DROPPED = (12, 16, 17, 19, 22, 25, 33, 34, 39)
+
+
+def capabilities():
+    """Those that act on more than the box."""
+    with open("/proc/self/status", encoding="utf8") as file:
+        fields = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+    for name in ("CapEff", "CapPrm", "CapBnd"):
+        has = [number for number in DROPPED if int(fields[name], 16) >> number & 1]
+        print(f"GOT in {name} {has}" if has else f"NOT in {name}: EPERM", flush=True)
 
 
 def environment():

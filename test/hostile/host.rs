@@ -2,39 +2,117 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Switches of the kernel that attempts aim at.
-const SWITCHES: [&str; 7] = [
-    "/proc/sys/kernel/core_pattern",
-    "/proc/sys/kernel/hostname",
-    "/proc/sys/kernel/domainname",
-    "/proc/sys/kernel/modprobe",
-    "/proc/sys/kernel/sysrq",
-    "/sys/kernel/uevent_helper",
+use tests::left_behind;
+use tests::listing::{Listing, list};
+
+/// Switches of the kernel are files below these.
+const SWITCHES: [&str; 6] = [
+    "/proc/sys/kernel",
+    "/proc/sys/vm",
+    "/proc/sys/fs",
+    "/proc/sys/user",
     "/sys/kernel/mm/transparent_hugepage/enabled",
+    "/sys/kernel/uevent_helper",
 ];
+
+/// Those that tell what is going on rather than what was set, or are slow to read.
+const NOT_SET: [&str; 16] = [
+    "random",
+    "pty",
+    "sched_domain",
+    "ns_last_pid",
+    "perf_event_max_sample_rate",
+    "tainted",
+    "stat_refresh",
+    "dentry-state",
+    "inode-nr",
+    "inode-state",
+    "file-nr",
+    "aio-nr",
+    "quota",
+    "binfmt_misc",
+    "epoll",
+    "latencytop",
+];
+
+/// Where other tests, and the Python osbuild that some of them run, mount things.
+const OTHERS: [&str; 3] = ["/tmp/", "osbuild-test-", "/run/osbuild/"];
 
 /// The host as far as an attempt could change it, without what other tests do meanwhile.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Host {
     mounts: Vec<String>,
-    switches: BTreeMap<&'static str, String>,
+    switches: BTreeMap<PathBuf, String>,
     keys: Vec<String>,
     handlers: Vec<String>,
-    outside: BTreeMap<String, Vec<u8>>,
+    /// Mounts, loop devices and processes that have to do with the test's directory.
+    left_behind: Vec<String>,
+    outside: Listing,
 }
 
 impl Host {
     /// Looks at it. `outside` is a directory of files that no attempt may touch.
     pub(super) fn look(dir: &Path, outside: &Path) -> Self {
+        let mut switches = BTreeMap::new();
+        for path in SWITCHES {
+            read_switches(Path::new(path), &mut switches);
+        }
         Self {
             mounts: mounts(dir),
-            switches: SWITCHES.map(|path| (path, text(path))).into(),
+            switches,
             keys: lines("/proc/keys", |line| line.contains("osbuild-hostile")),
             handlers: names(Path::new("/proc/sys/fs/binfmt_misc")),
-            outside: files(outside),
+            left_behind: left_behind(dir),
+            outside: list(outside),
         }
+    }
+
+    /// What differs, a line each; empty when nothing does.
+    pub(super) fn difference(&self, after: &Self) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut compare = |what: &str, before: String, after: String| {
+            if before != after {
+                all.push(format!("{what}: {before} became {after}"));
+            }
+        };
+        compare(
+            "mounts",
+            format!("{:#?}", self.mounts),
+            format!("{:#?}", after.mounts),
+        );
+        for (path, before) in &self.switches {
+            let now = after.switches.get(path).cloned().unwrap_or_default();
+            compare(&path.display().to_string(), before.clone(), now);
+        }
+        compare("keys", format!("{:?}", self.keys), format!("{:?}", after.keys));
+        let handlers = (format!("{:?}", self.handlers), format!("{:?}", after.handlers));
+        compare("handlers of program formats", handlers.0, handlers.1);
+        let left = (
+            format!("{:?}", self.left_behind),
+            format!("{:?}", after.left_behind),
+        );
+        compare("left behind", left.0, left.1);
+        compare(
+            "files outside",
+            format!("{:?}", self.outside),
+            format!("{:?}", after.outside),
+        );
+        all
+    }
+}
+
+fn read_switches(path: &Path, all: &mut BTreeMap<PathBuf, String>) {
+    if NOT_SET.iter().any(|name| path.ends_with(name)) {
+        return;
+    }
+    if path.is_dir() {
+        for name in names(path) {
+            read_switches(&path.join(name), all);
+        }
+    } else if let Ok(text) = fs::read_to_string(path) {
+        all.insert(path.to_owned(), text);
     }
 }
 
@@ -42,37 +120,26 @@ impl Host {
 fn mounts(dir: &Path) -> Vec<String> {
     let dir = dir.to_string_lossy();
     lines("/proc/self/mountinfo", |line| {
-        line.contains(&*dir) || !(line.contains("/tmp/") || line.contains("osbuild-test-"))
+        line.contains(&*dir) || !OTHERS.iter().any(|others| line.contains(others))
     })
 }
 
 fn lines(path: &str, keep: impl Fn(&str) -> bool) -> Vec<String> {
-    let text = text(path);
+    let text = fs::read_to_string(path).unwrap_or_default();
     text.lines()
         .filter(|line| keep(line))
         .map(str::to_owned)
         .collect()
 }
 
-fn text(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default()
-}
-
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with("osbuild-hostile-target"))
         .collect();
     names.sort();
     names
-}
-
-fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let content = |name: String| {
-        let content = fs::read(dir.join(&name)).unwrap_or_default();
-        (name, content)
-    };
-    names(dir).into_iter().map(content).collect()
 }
 
 /// The processes on whose command line `word` is.

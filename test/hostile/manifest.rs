@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::manifests::tree_of;
+use tests::need;
 
-use super::Hostile;
-
-const LIMIT: Duration = Duration::from_secs(120);
+use super::{Hostile, LIMIT, Said};
 
 #[test]
 fn item_38_names_with_parts_of_paths_stay_names() {
@@ -33,6 +32,22 @@ fn item_38_names_with_parts_of_paths_stay_names() {
 }
 
 #[test]
+fn item_38_a_stage_is_no_program_outside_of_its_library() {
+    let Some(hostile) = Hostile::new("names of stages") else {
+        return;
+    };
+    hostile
+        .env
+        .module("../tools", "tool", "echo run > /run/osbuild/tree/run");
+    let manifest = tree_of(json!([{"type": "../../tools/tool"}]));
+    hostile.run(&manifest, &[]).expect(2).says(&["../../tools/tool"]);
+    // the names joined, there is such a program
+    hostile.lifted(&["module-names"], &manifest, &[]).expect(0);
+    assert!(hostile.env.path("lifted-out/run").exists());
+    hostile.forget_lifted();
+}
+
+#[test]
 fn item_38_texts_without_measure_are_refused() {
     let Some(hostile) = Hostile::new("odd texts") else {
         return;
@@ -44,15 +59,23 @@ fn item_38_texts_without_measure_are_refused() {
         &*deep,
         twice,
         r#"{"version": 1e400}"#,
+        r#"{"version": "2", "pipelines": [], "x": 123456789012345678901234567890}"#,
         "\u{0}",
         "{\"version\": \"2\"",
     ] {
-        hostile.env.build_text(text, &[]).expect(2);
+        let run = hostile.env.build_text(text, &[]).expect(2);
+        assert!(run.stderr.starts_with("error: "), "{run}");
     }
     hostile
         .env
         .build_text(r#"{"version": "2", "pipelines": []}"#, &["--inspect"])
         .expect(0);
+    // a reader without a measure of its own dies of the first
+    let path = hostile.env.write("deep.json", &deep);
+    let mut python = hostile.env.command("python3");
+    let reader = "import json, sys; sys.setrecursionlimit(1 << 30); json.load(open(sys.argv[1]))";
+    let run = tests::run(python.args(["-c", reader]).arg(path), b"", LIMIT);
+    assert_ne!(run.code, 0, "{run}");
 }
 
 #[test]
@@ -66,26 +89,57 @@ fn item_37_the_callers_surroundings_do_not_reach_a_tree() {
         "{ env | sort; umask; id; pwd; date +%Z; ulimit -n; cat /proc/self/cgroup; } > /run/osbuild/tree/told",
     );
     let manifest = tree_of(json!([{"type": "org.hostile.tell"}])).to_string();
-    let told = |script: &str, name: &str| {
+    let told = |defences: &[&str], script: &str| {
+        let mut inner = hostile.lifted_command(defences);
+        inner.arg("-");
         let mut command = env.command("sh");
-        let call = format!("{script} exec \"$0\" -l lib --store store-{name} --output {name} -");
-        command.args(["-c", &call]).arg(env.binaries().osbuild());
+        command.args(["-c", &format!("{script} exec \"$0\" \"$@\"")]);
+        command.arg(inner.get_program()).args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            value.map(|value| command.env(name, value));
+        }
         tests::run(&mut command, manifest.as_bytes(), LIMIT).expect(0);
-        fs::read_to_string(env.path(name).join("told")).unwrap()
+        let told = fs::read_to_string(env.path("lifted-out/told")).unwrap();
+        hostile.forget_lifted();
+        told
     };
-    let plain = told("", "plain");
-    let other = told(
-        "umask 0; cd /; cd - >/dev/null; export TZ=Asia/Tokyo LANG=de_DE PATH=/sbin:$PATH;",
-        "other",
-    );
-    assert_eq!(plain, other);
-    // without the box it would have told
-    let tell = |script: &str| {
-        let mut command = env.command("sh");
-        command.args(["-c", &format!("{script} umask; date +%Z")]);
-        tests::run(&mut command, b"", LIMIT).stdout
+    let other = "umask 0; cd /; cd - >/dev/null; export TZ=Asia/Tokyo LANG=de_DE PATH=/sbin:$PATH;";
+    assert_eq!(told(&[], ""), told(&[], other));
+    assert_ne!(told(&["environment"], ""), told(&["environment"], other));
+}
+
+#[test]
+fn item_37_an_object_is_not_shared_by_what_only_has_its_id() {
+    let Some(hostile) = Hostile::new("cached objects") else {
+        return;
     };
-    assert_ne!(tell("umask 022;"), tell("umask 0;"));
+    let env = &hostile.env;
+    let manifest = tree_of(json!([{"type": "org.hostile.tool"}]));
+    // the module is no part of the id
+    let version = |number: &str| {
+        env.stage(
+            "org.hostile.tool",
+            &format!("echo {number} > /run/osbuild/tree/version"),
+        );
+        let mut inspect = env.command(env.binaries().osbuild());
+        let run = tests::run(
+            inspect.args(["-l", "lib", "--inspect", "-"]),
+            manifest.to_string().as_bytes(),
+            LIMIT,
+        );
+        run.expect(0).json()["pipelines"][0]["stages"][0]["id"].clone()
+    };
+    let built = |defences: &[&str]| {
+        hostile.lifted(defences, &manifest, &[]).expect(0);
+        fs::read_to_string(env.path("lifted-out/version")).unwrap()
+    };
+    let first = version("1");
+    assert_eq!(built(&[]), "1\n");
+    assert_eq!(version("2"), first);
+    assert_eq!(built(&[]), "2\n");
+    version("3");
+    assert_eq!(built(&["saw"]), "2\n", "what was made by another one is served");
+    hostile.forget_lifted();
 }
 
 #[test]
@@ -94,21 +148,50 @@ fn item_40_a_secret_of_the_caller_stays_with_it() {
         return;
     };
     let secret = "osbuild-hostile-secret-5151";
-    let targets = json!({"secret": secret});
-    let manifest = tree_of(json!([hostile.stage("environment", &json!({"secret": "5151"}))]));
-    let mut command = hostile.env.build_command();
-    command.args(["-l", "lib", "--json"]).env("SECRET", secret);
-    let run = tests::run(&mut command, manifest.to_string().as_bytes(), LIMIT).expect(0);
-    assert!(!run.stdout.contains("GOT"), "{run}");
-    let found = Command::new("grep")
-        .args(["-r", secret])
-        .arg(hostile.env.store())
-        .output()
-        .unwrap();
-    assert_eq!(found.status.code(), Some(1), "it is in the store: {found:?}");
-    let mut control = hostile.control_command("environment", &targets);
-    let control = tests::run(control.env("SECRET", secret), b"", LIMIT);
-    assert!(control.stdout.contains("GOT the secret in SECRET"), "{control}");
+    // half of it is in the manifest
+    let manifest = tree_of(json!([hostile.stage("environment", &json!({"secret": "5151"}))])).to_string();
+    let build = |defences: &[&str]| {
+        let mut command = hostile.lifted_command(defences);
+        command.args(["--json", "-"]).env("SECRET", secret);
+        Said::in_document(tests::run(&mut command, manifest.as_bytes(), LIMIT))
+    };
+    let found = || {
+        let mut grep = Command::new("grep");
+        grep.args(["-r", "-q", secret]).arg(hostile.env.path("lifted"));
+        grep.status().unwrap().code() == Some(0)
+    };
+    build(&[]).refused("environment");
+    assert!(!found(), "it is in the store");
+    hostile.forget_lifted();
+    let said = build(&["environment"]);
+    assert!(said.got.contains(&"the secret in SECRET".to_owned()), "{said:?}");
+    hostile.forget_lifted();
+}
+
+#[test]
+fn item_41_no_capability_is_left_that_was_to_be_dropped() {
+    let Some(hostile) = Hostile::new("capabilities").filter(|_| need::tools(&["setpriv"], "capabilities"))
+    else {
+        return;
+    };
+    hostile.refused("capabilities", &json!({}), &["capabilities"]);
+    // bubblewrap keeps them all where one of those that stay is missing at the start
+    let manifest = tree_of(json!([hostile.stage("capabilities", &json!({}))])).to_string();
+    let build = |capability: &str| {
+        let mut command = hostile.env.command("setpriv");
+        command.arg("--bounding-set").arg(format!("-{capability}"));
+        command.arg(hostile.env.binaries().osbuild());
+        command.args(["--store", "other", "--output", "out", "-l", "lib", "--json", "-"]);
+        tests::run(&mut command, manifest.as_bytes(), LIMIT)
+    };
+    Said::in_document(build("sys_resource")).refused("capabilities");
+    fs::remove_dir_all(hostile.env.path("other")).unwrap();
+    // who lacks what mounts take is no root, and builds as one who is none
+    let run = build("sys_admin");
+    match run.code {
+        0 => Said::in_document(run).refused("capabilities"),
+        _ => assert!(run.stdout.contains("cannot"), "{run}"),
+    }
 }
 
 /// Runs the rest of its arguments on a kernel without a call, or without user namespaces: what a container's filter does.
@@ -194,6 +277,14 @@ fn item_42_strange_messages_do_not_stop_a_build() {
     let output = document["log"]["tree"][0]["output"].as_str().unwrap();
     assert!(output.contains("GOT it sent"), "{output}");
     assert!(run.time < Duration::from_secs(60), "{run}");
+    // a service that trusts what it is sent does not live through it
+    let manifest = tree_of(json!([hostile.stage("malformed", &sockets)]));
+    let control = hostile.lifted(&["packets"], &manifest, &["--stage-timeout", "60"]);
+    assert!(
+        control.code != 0 && control.stderr.contains("panicked"),
+        "{control}"
+    );
+    hostile.forget_lifted();
     // the next build is served as ever
     let said = hostile.said("environment", &json!({"secret": "osbuild-hostile"}));
     assert!(!said.not.is_empty());
