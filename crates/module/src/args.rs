@@ -140,11 +140,11 @@ impl<O> Args<O> {
     }
 
     /// Does what only the machine's root may do to entries of `root` (the tree, or a mount): here if this process may,
-    /// else the executor does it when the stage has ended well. Entries of links are the links themselves, and no link
-    /// may be on the way.
+    /// else the executor does it when the stage has ended well. Entries of links are the links themselves; links on the
+    /// way are followed inside `root`.
     ///
     /// # Errors
-    /// Neither this process nor, for this stage, the executor does such things.
+    /// Neither this process nor, for this stage, the executor does such things; the directory of an entry is not there.
     pub fn do_as_root(&self, root: &Tree, deeds: impl IntoIterator<Item = (PathBuf, Deed)>) -> Result<()> {
         let mut left = Vec::new();
         for (path, deed) in deeds {
@@ -152,12 +152,7 @@ impl<O> Args<O> {
                 Err(error) if error.is_refused() && Path::new(DEEDS).exists() => {
                     serde_json::to_writer(&mut left, &deed)?;
                     left.push(0);
-                    left.extend(
-                        root.path()
-                            .join(path.strip_prefix("/").unwrap_or(&path))
-                            .as_os_str()
-                            .as_bytes(),
-                    );
+                    left.extend(without_links(root, &path)?.as_os_str().as_bytes());
                     left.push(0);
                 }
                 other => other?,
@@ -217,4 +212,17 @@ impl Input {
     pub fn tree(&self) -> Result<Tree> {
         Ok(Tree::open(&self.path)?)
     }
+}
+
+/// Where `path` of `root` is, with no link on the way below `root`: the executor follows links in the whole tree, of which
+/// `root` may be a directory.
+fn without_links(root: &Tree, path: &Path) -> Result<PathBuf> {
+    use std::os::fd::AsRawFd;
+    let where_is = |fd: &dyn AsRawFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+    let (dir, name) = root.parent_of(path)?;
+    let dir = where_is(&dir)?;
+    let below = dir
+        .strip_prefix(where_is(&root.fd())?)
+        .context("it leads out of the tree")?;
+    Ok(root.path().join(below).join(name))
 }
