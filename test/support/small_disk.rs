@@ -8,8 +8,9 @@ use anyhow::Result;
 
 use crate::oracle::tool;
 
-/// How long a loop device may be held after its file system was unmounted.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long a loop device may be held after its file system was unmounted: as long as anything that another test runs has a
+/// copy of the table of mounts.
+const GRACE: Duration = Duration::from_secs(300);
 
 /// A file system mounted on a directory until this goes.
 #[derive(Debug)]
@@ -103,8 +104,8 @@ impl SmallDisk {
 }
 
 impl SmallDisk {
-    /// Unmounts it, and waits until its loop device is free: a box that another test is just making may hold the mount for a
-    /// moment more, and the kernel tells nobody when it is gone.
+    /// Unmounts it, and waits until its loop device is free: what another test runs in a mount table of its own may hold the
+    /// mount for a while, and the kernel tells nobody when it is gone.
     fn unmount(&self) -> Result<()> {
         tool(Command::new("umount").arg(&self.dir))?;
         let Some(image) = &self.image else { return Ok(()) };
