@@ -659,6 +659,12 @@ def security_attributes():
     attempt("security.ima", lambda: os.setxattr(TREE + "/dir", "security.ima", b"\x01" * 20))
 
 
+def security_label():
+    os.makedirs(TREE + "/dir", exist_ok=True)
+    label = TARGETS["label"].encode()
+    attempt("security.selinux", lambda: os.setxattr(TREE + "/dir", "security.selinux", label))
+
+
 def malformed():
     """Packets that no client of ours would send."""
     for name in TARGETS["sockets"]:

@@ -169,6 +169,56 @@ fn item_40_a_secret_of_the_caller_stays_with_it() {
 }
 
 #[test]
+fn item_40_a_core_dump_stays_in_the_tree_and_holds_no_secret() {
+    let what = "core dumps";
+    let Some(hostile) = Hostile::new(what).filter(|_| need::tools(&["grep", "find"], what)) else {
+        return;
+    };
+    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+    if pattern.trim_end() != "core" {
+        eprintln!("skipped, as this machine does not write a core file where the program is: {what}");
+        return;
+    }
+    let env = &hostile.env;
+    let secret = "osbuild-hostile-secret-4040";
+    env.stage(
+        "org.hostile.core",
+        "cd /run/osbuild/tree && sh -c 'kill -SEGV $$'; true",
+    );
+    let manifest = tree_of(json!([{"type": "org.hostile.core"}])).to_string();
+    let build = |defences: &[&str]| {
+        let inner = hostile.lifted_command(defences);
+        // as a machine on which programs may dump
+        let mut command = env.command("sh");
+        command.args(["-c", "ulimit -c unlimited && exec \"$0\" \"$@\""]);
+        command.arg(inner.get_program()).args(inner.get_args()).arg("-");
+        for (name, value) in inner.get_envs() {
+            value.map(|value| command.env(name, value));
+        }
+        let run = tests::run(command.env("SECRET", secret), manifest.as_bytes(), LIMIT).expect(0);
+        let mut find = Command::new("find");
+        find.arg(env.path("")).args(["-name", "core*", "-type", "f"]);
+        let found = tests::oracle::tool(&mut find).unwrap();
+        let (inside, outside): (Vec<_>, Vec<_>) =
+            found.lines().map(std::path::PathBuf::from).partition(|path| {
+                path.starts_with(env.path("lifted")) || path.starts_with(env.path("lifted-out"))
+            });
+        assert!(outside.is_empty(), "{outside:?}");
+        assert!(!inside.is_empty(), "nothing dumped: {run}");
+        let mut grep = Command::new("grep");
+        let told = grep
+            .args(["-r", "-q", "-a", secret])
+            .args(inside)
+            .status()
+            .unwrap();
+        hostile.forget_lifted();
+        told.code()
+    };
+    assert_eq!(build(&[]), Some(1), "the secret is in the core dump");
+    assert_eq!(build(&["environment"]), Some(0));
+}
+
+#[test]
 fn item_41_no_capability_is_left_that_was_to_be_dropped() {
     let Some(hostile) = Hostile::new("capabilities").filter(|_| need::tools(&["setpriv"], "capabilities"))
     else {

@@ -216,7 +216,7 @@ fn items_31_and_32_strange_files_are_kept_and_removed() {
     for (sparse, depth, message) in [
         (1_u64 << 20, 1000, "is too long: 4096 are allowed"),
         (15 << 40, 3, "is too large: 1099511627776 are allowed"),
-        (1 << 20, 20_000, "is too long: 4096 are allowed"),
+        (1 << 20, 100_000, "is too long: 4096 are allowed"),
     ] {
         let targets = json!({"sparse": sparse, "deep": depth});
         hostile
@@ -235,6 +235,46 @@ fn items_31_and_32_strange_files_are_kept_and_removed() {
         naive.code != 0 && naive.stderr.contains("File name too long"),
         "{naive}"
     );
+}
+
+#[test]
+fn item_32_the_largest_attributes_are_kept() {
+    let what = "attributes of 64 KiB";
+    let Some(hostile) = Hostile::new(what).filter(|_| need::tools(&["mke2fs"], what)) else {
+        return;
+    };
+    let env = &hostile.env;
+    // a file system that has room for them
+    let (place, image) = (env.path("roomy"), env.path("disk"));
+    let mut mke2fs = Command::new("mke2fs");
+    mke2fs.args(["-q", "-t", "ext4", "-O", "ea_inode", "-m", "0"]);
+    tests::oracle::tool(mke2fs.arg(&image).arg("64M")).unwrap();
+    let disk = tests::SmallDisk::again(&place, &image, "defaults").unwrap();
+    let set = "import os\nopen('f', 'w').close()\n\
+               for n in range(3): os.setxattr('f', f'user.{n}', bytes([65 + n]) * 65536)";
+    let script = format!("cd /run/osbuild/tree && python3 -c \"{set}\"");
+    env.stage("org.hostile.attributes", &script);
+    let manifest = tree_of(json!([{"type": "org.hostile.attributes"}])).to_string();
+    let mut command = env.command(env.binaries().osbuild());
+    command.args([
+        "--store",
+        "roomy/store",
+        "--output",
+        "roomy/out",
+        "-l",
+        "lib",
+        "--export",
+        "tree",
+        "-",
+    ]);
+    run(&mut command, manifest.as_bytes(), LIMIT).expect(0);
+    let script = "import os, sys\nfor n in range(3): assert os.getxattr(sys.argv[1], f'user.{n}') == bytes([65 + n]) * 65536";
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).arg(place.join("out/tree/f"));
+    tests::oracle::tool(&mut python).unwrap();
+    env.osbuild(["store", "fsck", "--deep", "--store", "roomy/store"])
+        .expect(0);
+    drop(disk);
 }
 
 #[test]
@@ -291,6 +331,35 @@ fn item_33_attributes_that_a_host_heeds_are_not_set() {
     };
     hostile.refused("overlay_attributes", &json!({}), &["users"]);
     hostile.refused("security_attributes", &json!({}), &["users"]);
+}
+
+#[test]
+fn item_33_a_label_is_refused_or_kept_for_the_tree() {
+    let Some(hostile) = Hostile::new("labels") else {
+        return;
+    };
+    let (attempt, label) = ("security_label", "system_u:object_r:osbuild_hostile_t:s0");
+    let targets = json!({"label": label});
+    let said = hostile.said(attempt, &targets);
+    let label_of = |path: &std::path::Path| {
+        let mut value = [0; 100];
+        let length = rustix::fs::lgetxattr(path, "security.selinux", &mut value).ok()?;
+        Some(String::from_utf8_lossy(&value[..length]).into_owned())
+    };
+    if said.got.is_empty() {
+        hostile.refused(attempt, &targets, &["users"]);
+        return;
+    }
+    // a kernel that knows labels and was given no policy heeds none, and lets owners of files set them
+    let policy = std::path::Path::new("/sys/fs/selinux/policy");
+    assert!(!policy.exists(), "the machine heeds labels: {said:?}");
+    let out = hostile.env.out();
+    assert_eq!(label_of(&out.join("dir")).as_deref(), Some(label), "it is lost");
+    assert_ne!(label_of(&out).as_deref(), Some(label));
+    hostile
+        .env
+        .osbuild(["store", "fsck", "--deep", "--store", "store"])
+        .expect(0);
 }
 
 /// A pipeline `lent`, and one whose stage makes an attempt on it as its input.
