@@ -246,6 +246,39 @@ fn the_provenance_names_manifest_sources_modules_and_result() {
     assert!(statement["predicate"]["runDetails"]["builder"]["id"].is_string());
 }
 
+/// The store knows large files by the digests of their pieces; documents name those that others can check.
+#[test]
+fn a_large_file_is_named_by_the_digest_of_its_content() {
+    if !need::root("the provenance of a large file") {
+        return;
+    }
+    let env = TestEnv::new();
+    let input = json!({"tree": {
+        "type": "org.osbuild.tree", "origin": "org.osbuild.pipeline", "references": ["name:os"],
+    }});
+    let manifest = json!({"version": "2", "pipelines": [
+        {"name": "os", "stages": [
+            {"type": "org.osbuild.truncate", "options": {"filename": "large", "size": "65M"}},
+        ]},
+        {"name": "image", "stages": [{"type": "org.osbuild.copy", "inputs": input, "options": {
+            "paths": [{"from": "input://tree/large", "to": "tree:///disk.img"}],
+        }}]},
+    ]});
+    env.build(
+        &manifest,
+        &["--export", "image", "--provenance", "p.json", "--sbom", "s.json"],
+    )
+    .expect(0);
+    let sha256 = hex::encode(Sha256::digest(vec![0; 65 << 20]));
+    let subject = json!([{"name": "disk.img", "digest": {"sha256": sha256}}]);
+    let bill = read(&env.path("s.json"));
+    assert_eq!(
+        bill["files"][0]["checksums"][1]["checksumValue"], sha256,
+        "{bill}"
+    );
+    assert_eq!(read(&env.path("p.json"))["subject"], subject);
+}
+
 #[test]
 fn the_same_build_elsewhere_gives_the_same_documents() {
     if !need::root("two bills of materials") {

@@ -8,7 +8,7 @@ use tree::Tree;
 use tree::index::{Index, Times};
 
 fuzz_target!(|data: &[u8]| {
-    let bytes = [b"osbuild index 1\n", data].concat();
+    let bytes = [b"osbuild index 2\n", data].concat();
     let Ok(index) = Index::read_from(&bytes[..]) else {
         return;
     };

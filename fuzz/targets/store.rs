@@ -42,7 +42,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     write(&format!("objects/{TREE}/parent"), next());
     write(
         &format!("objects/{TREE}/index"),
-        &[b"osbuild index 1\n", next()].concat(),
+        &[b"osbuild index 2\n", next()].concat(),
     );
     store.records();
     if let Ok(Some((object, _))) = store.lookup(ID) {

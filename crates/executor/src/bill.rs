@@ -1,12 +1,16 @@
 //! What a finished tree has in it, and which tree that is for an image.
 
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
 use manifest::Manifest;
 use sbom::Image;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use store::Object;
 use tree::Tree;
 
-use crate::{Report, Result};
+use crate::{Error, Report, Result};
 
 /// The pipeline with the operating system that the image of `pipeline` was made from: itself if its tree is that of a
 /// system, else the first one found among the pipelines whose trees its stages took as inputs, in the stages' order, and
@@ -75,4 +79,33 @@ pub fn bill_of_materials(name: &str, tool: &str, time: i64, object: &Object) -> 
         index: &object.index()?,
     };
     Ok(sbom::document(&image)?)
+}
+
+/// The files of a tree in its order, each with the SHA-256 of its content.
+///
+/// # Errors
+/// The tree cannot be read.
+pub fn sha256_of_files(object: &Object) -> Result<Vec<(PathBuf, [u8; 32])>> {
+    let merged = sandbox::overlay::Merged::open(&object.layers())?;
+    let tree = Tree::open(merged.path())?;
+    let index = object.index()?;
+    let files = index.entries().iter().filter(|entry| entry.digest.is_some());
+    let sum = |entry: &store::Entry| match entry.sha256() {
+        Some(known) => Ok((entry.path.clone(), known)),
+        None => Ok((
+            entry.path.clone(),
+            sha256(tree.open_file(&entry.path)?, &entry.path)?,
+        )),
+    };
+    files.map(sum).collect()
+}
+
+fn sha256(mut file: impl Read, path: &Path) -> Result<[u8; 32]> {
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 18]);
+    loop {
+        match file.read(&mut buffer).map_err(|e| Error::io("read", path, e))? {
+            0 => return Ok(hash.finalize().into()),
+            length => hash.update(&buffer[..length]),
+        }
+    }
 }

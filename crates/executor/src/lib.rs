@@ -37,7 +37,7 @@ mod saw;
 mod services;
 mod stage;
 
-pub use bill::{bill_of_materials, system_of};
+pub use bill::{bill_of_materials, sha256_of_files, system_of};
 pub use bounds::Boundary;
 pub use build::Build;
 pub use cancel::Cancel;

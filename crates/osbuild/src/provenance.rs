@@ -80,12 +80,10 @@ fn subject(built: &Built<'_>, pipeline: usize, name: &str) -> Result<Value, Erro
 }
 
 fn files(object: &Object) -> Result<Vec<Value>, Error> {
-    let index = object.index()?;
-    let file = |entry: &store::Entry| {
-        let digest = hex::encode(entry.digest?);
-        Some(json!({"name": entry.path.display().to_string(), "digest": {"sha256": digest}}))
+    let file = |(path, sha256): (std::path::PathBuf, [u8; 32])| {
+        json!({"name": path.display().to_string(), "digest": {"sha256": hex::encode(sha256)}})
     };
-    Ok(index.entries().iter().filter_map(file).collect())
+    Ok(executor::sha256_of_files(object)?.into_iter().map(file).collect())
 }
 
 fn pipeline_of(manifest: &Manifest, index: usize) -> Value {

@@ -63,12 +63,12 @@ pub fn document(image: &Image<'_>) -> Result<Value> {
         .iter()
         .filter(|entry| entry.kind == Kind::File)
     {
-        let (id, sha1) = (id_of_file(&entry.path), sha1(image.tree, entry, &mut known)?);
+        let (id, sums) = (id_of_file(&entry.path), sums(image.tree, entry, &mut known)?);
         let owner = owners.get(&entry.path).copied().unwrap_or(packages.len());
         let from = ids.get(owner).map_or(IMAGE, String::as_str);
         relations.push(relation(from, "CONTAINS", &id));
-        files.push(of_file(entry, id, &sha1));
-        contents[owner].push(sha1);
+        files.push(of_file(entry, id, &sums));
+        contents[owner].push(sums.sha1);
     }
     let unowned = contents.pop().unwrap_or_default();
     let mut entries = vec![with_files(of_image(image, &release), unowned)];
@@ -218,42 +218,58 @@ fn id_of_file(path: &Path) -> String {
     format!("SPDXRef-File-{}", hex::encode(&digest[..16]))
 }
 
-fn of_file(entry: &Entry, id: String, sha1: &str) -> Value {
+fn of_file(entry: &Entry, id: String, sums: &Sums) -> Value {
     json!({
         "SPDXID": id,
         "fileName": format!("./{}", entry.path.display()),
         "checksums": [
-            {"algorithm": "SHA1", "checksumValue": sha1},
-            {"algorithm": "SHA256", "checksumValue": hex::encode(entry.digest.unwrap_or_default())},
+            {"algorithm": "SHA1", "checksumValue": sums.sha1},
+            {"algorithm": "SHA256", "checksumValue": sums.sha256},
         ],
     })
 }
 
-/// The SHA-1 of a file; `known` has those of contents that were read already, by their SHA-256.
-fn sha1(tree: &Tree, entry: &Entry, known: &mut HashMap<[u8; 32], String>) -> Result<String> {
-    let sha256 = entry.digest.unwrap_or_default();
-    if let Some(sha1) = known.get(&sha256) {
-        return Ok(sha1.clone());
-    }
-    let sha1 = sha1_of(tree, &entry.path)?;
-    known.insert(sha256, sha1.clone());
-    Ok(sha1)
+/// The digests of a file's content, in hexadecimal digits.
+#[derive(Debug, Clone)]
+struct Sums {
+    sha1: String,
+    sha256: String,
 }
 
-fn sha1_of(tree: &Tree, path: &Path) -> Result<String> {
-    let mut file = tree.open_file(path)?;
-    let mut hash = Sha1::new();
+/// Those of a file; `known` has contents that were read already, by what stands for them in the index.
+fn sums(tree: &Tree, entry: &Entry, known: &mut HashMap<[u8; 32], Sums>) -> Result<Sums> {
+    let content = entry.digest.unwrap_or_default();
+    if let Some(sums) = known.get(&content) {
+        return Ok(sums.clone());
+    }
+    let sums = read(tree, entry)?;
+    known.insert(content, sums.clone());
+    Ok(sums)
+}
+
+fn read(tree: &Tree, entry: &Entry) -> Result<Sums> {
+    let mut file = tree.open_file(&entry.path)?;
+    let (mut sha1, mut sha256) = (Sha1::new(), Sha256::new());
     let mut buffer = vec![0; 1 << 18];
     loop {
-        let read = file.read(&mut buffer).map_err(|cause| Error::Read {
-            path: path.display().to_string(),
+        let length = file.read(&mut buffer).map_err(|cause| Error::Read {
+            path: entry.path.display().to_string(),
             cause,
         })?;
-        match read {
-            0 => return Ok(hex::encode(hash.finalize())),
-            read => hash.update(&buffer[..read]),
+        if length == 0 {
+            break;
+        }
+        sha1.update(&buffer[..length]);
+        // of most files the index knows it
+        if entry.sha256().is_none() {
+            sha256.update(&buffer[..length]);
         }
     }
+    let sha256 = entry.sha256().unwrap_or_else(|| sha256.finalize().into());
+    Ok(Sums {
+        sha1: hex::encode(sha1.finalize()),
+        sha256: hex::encode(sha256),
+    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod digest;
 mod format;
 mod hash;
 mod merge;
+mod pieces;
 mod scan;
 mod squash;
 
@@ -49,10 +50,18 @@ pub struct Entry {
     pub target: Option<PathBuf>,
     /// Extended attributes sorted by name, without those that overlayfs keeps for itself.
     pub xattrs: Attributes,
-    /// Of a file the SHA-256 of its content.
+    /// Of a file what stands for its content: not always its SHA-256, which [`Entry::sha256`] has.
     pub digest: Option<[u8; 32]>,
     /// Entries of one inode have one number; they are counted in the order of their first paths. `None`: just one name.
     pub hard_link: Option<u32>,
+}
+
+impl Entry {
+    /// Of a file the SHA-256 of its content; of one of 64 MiB or more it is not known, since its digest is over those of
+    /// its pieces.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        self.digest.filter(|_| self.size < pieces::LARGE)
+    }
 }
 
 /// All entries of a tree: parents before children, siblings sorted by bytes.

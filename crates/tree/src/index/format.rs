@@ -1,11 +1,11 @@
 //! The bytes of an index, of which the digest is taken too.
 //!
 //! ```text
-//! "osbuild index 1\n"  count  entry…
+//! "osbuild index 2\n"  count  entry…
 //! entry:  shared  length path-rest   bytes taken over from the path before, and what follows
 //!         flags                      kind (bits 0-2), timeless 8, attributes 16, hard link 32
 //!         mode uid gid seconds nanoseconds
-//!         file:    size, 32 bytes SHA-256
+//!         file:    size, 32 bytes digest
 //!         link:    length target
 //!         device:  major minor
 //!         [count (length name length value)…]  [group]
@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 use super::{Entry, Index, TreeDigest, order};
 use crate::Kind;
 
-const MAGIC: &[u8] = b"osbuild index 1\n";
+const MAGIC: &[u8] = b"osbuild index 2\n";
 const KINDS: [Kind; 7] = [
     Kind::File,
     Kind::Directory,

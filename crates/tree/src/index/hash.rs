@@ -1,6 +1,8 @@
 //! The digests of many files' contents, taken beside the walk that finds them.
 
+use std::collections::HashMap;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -12,6 +14,7 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::GoOn;
+use super::pieces::{self, LARGE, Pieces};
 use crate::{Error, Result};
 
 /// So many files wait at most, each of them an open descriptor.
@@ -22,8 +25,26 @@ const WORTH_A_THREAD: u64 = 1 << 20;
 /// A file, and the number of the entry that gets its digest: so the order of the work does not matter.
 struct Job {
     number: usize,
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
+    /// Of a large file what is to be hashed of it.
+    stretch: Option<Range<u64>>,
+}
+
+/// What one job comes to.
+enum Hashed {
+    Whole([u8; 32]),
+    Part(Pieces),
+}
+
+impl Job {
+    fn hash(self, go_on: GoOn<'_>) -> Result<(usize, Hashed)> {
+        let hashed = match self.stretch {
+            None => Hashed::Whole(digest_of(&self.file, &self.path, go_on)?),
+            Some(stretch) => Hashed::Part(pieces::hash_stretch(&self.file, &self.path, stretch, go_on)?),
+        };
+        Ok((self.number, hashed))
+    }
 }
 
 type Digests = Vec<(usize, [u8; 32])>;
@@ -34,8 +55,10 @@ pub(super) struct Hasher<'scope, 'env> {
     go_on: GoOn<'env>,
     waiting: Vec<Job>,
     bytes: u64,
+    /// The large files: their numbers and sizes.
+    large: Vec<(usize, u64)>,
     send: Option<SyncSender<Job>>,
-    workers: Vec<ScopedJoinHandle<'scope, Result<Digests>>>,
+    workers: Vec<ScopedJoinHandle<'scope, Result<Vec<(usize, Hashed)>>>>,
 }
 
 impl<'scope, 'env> Hasher<'scope, 'env> {
@@ -46,19 +69,41 @@ impl<'scope, 'env> Hasher<'scope, 'env> {
             go_on,
             waiting: Vec::new(),
             bytes: 0,
+            large: Vec::new(),
             send: None,
             workers: Vec::new(),
         }
     }
 
-    /// Has the content of `file`, about `size` bytes, hashed for entry `number`.
+    /// Has the content of `file`, of `size` bytes, hashed for entry `number`.
     pub(super) fn add(&mut self, number: usize, file: File, path: &Path, size: u64) {
+        let file = Arc::new(file);
+        if size < LARGE {
+            self.queue(number, &file, path, None, size);
+            return;
+        }
+        self.large.push((number, size));
+        for stretch in pieces::stretches(&file, size) {
+            let bytes = stretch.end - stretch.start;
+            self.queue(number, &file, path, Some(stretch), bytes);
+        }
+    }
+
+    fn queue(
+        &mut self,
+        number: usize,
+        file: &Arc<File>,
+        path: &Path,
+        stretch: Option<Range<u64>>,
+        bytes: u64,
+    ) {
         self.waiting.push(Job {
             number,
-            file,
+            file: Arc::clone(file),
             path: path.to_owned(),
+            stretch,
         });
-        self.bytes += size;
+        self.bytes += bytes;
         if self.send.is_none() && (self.bytes > WORTH_A_THREAD || self.waiting.len() >= WAITING) {
             self.start();
         }
@@ -93,55 +138,83 @@ impl<'scope, 'env> Hasher<'scope, 'env> {
     /// Waits for all digests; of several failures one is told.
     pub(super) fn finish(mut self) -> Result<Digests> {
         drop(self.send.take());
-        let mut all = Digests::new();
+        let mut all = Vec::new();
         for job in self.waiting.drain(..) {
-            all.push((job.number, digest_of(&job.file, &job.path, self.go_on)?));
+            all.push(job.hash(self.go_on)?);
         }
         let mut failure = None;
         for worker in self.workers.drain(..) {
             match worker.join() {
-                Ok(Ok(digests)) => all.extend(digests),
+                Ok(Ok(hashed)) => all.extend(hashed),
                 Ok(Err(error)) => failure = failure.or(Some(error)),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        failure.map_or(Ok(all), Err)
+        failure.map_or_else(|| Ok(self.join(all)), Err)
+    }
+
+    fn join(&self, all: Vec<(usize, Hashed)>) -> Digests {
+        let mut digests = Digests::new();
+        let mut parts: HashMap<usize, Vec<Pieces>> = HashMap::new();
+        for (number, hashed) in all {
+            match hashed {
+                Hashed::Whole(digest) => digests.push((number, digest)),
+                Hashed::Part(pieces) => parts.entry(number).or_default().push(pieces),
+            }
+        }
+        for (number, size) in &self.large {
+            let pieces = parts.remove(number).unwrap_or_default();
+            digests.push((*number, pieces::join(*size, &pieces)));
+        }
+        digests
     }
 }
 
-fn work(receive: &Mutex<Receiver<Job>>, go_on: GoOn<'_>) -> Result<Digests> {
-    let mut digests = Digests::new();
+fn work(receive: &Mutex<Receiver<Job>>, go_on: GoOn<'_>) -> Result<Vec<(usize, Hashed)>> {
+    let mut hashed = Vec::new();
     loop {
         let job = receive.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else {
-            return Ok(digests);
+            return Ok(hashed);
         };
-        digests.push((job.number, digest_of(&job.file, &job.path, go_on)?));
+        hashed.push(job.hash(go_on)?);
     }
 }
 
 /// Zeros to hash in the place of holes.
 static ZEROS: [u8; 128 * 1024] = [0; 128 * 1024];
 
-/// Holes are hashed without being read: the kernel would fill its memory with zeros for each of them.
 fn digest_of(file: &File, path: &Path, go_on: GoOn<'_>) -> Result<[u8; 32]> {
     let mut hash = Sha256::new();
+    hash_range(file, path, 0..u64::MAX, &mut hash, go_on)?;
+    Ok(hash.finalize().into())
+}
+
+/// Hashes what lies in the range, as far as the file goes. Holes are hashed without being read: the kernel would fill its
+/// memory with zeros for each of them.
+pub(super) fn hash_range(
+    file: &File,
+    path: &Path,
+    range: Range<u64>,
+    hash: &mut Sha256,
+    go_on: GoOn<'_>,
+) -> Result<()> {
     let mut buffer = vec![0; ZEROS.len()];
     let mut holes = Holes::of(file);
-    let mut at = 0;
-    loop {
-        // a hole of a TiB is quickly made, and hashed for minutes
+    let mut at = range.start;
+    while at < range.end {
         if !go_on() {
             return Err(Error::Stopped);
         }
-        let hole = holes.length_at(at).min(ZEROS.len() as u64);
+        let most = (range.end - at).min(ZEROS.len() as u64);
+        let hole = holes.length_at(at).min(most);
         if hole > 0 {
             hash.update(&ZEROS[..hole as usize]);
             at += hole;
             continue;
         }
-        match file.read_at(&mut buffer, at) {
-            Ok(0) => return Ok(hash.finalize().into()),
+        match file.read_at(&mut buffer[..most as usize], at) {
+            Ok(0) => break,
             Ok(length) => {
                 hash.update(&buffer[..length]);
                 at += length as u64;
@@ -150,10 +223,11 @@ fn digest_of(file: &File, path: &Path, go_on: GoOn<'_>) -> Result<[u8; 32]> {
             Err(e) => return Err(Error::io("read", path, e)),
         }
     }
+    Ok(())
 }
 
 /// Where a file has holes, as far as was asked.
-struct Holes<'f> {
+pub(super) struct Holes<'f> {
     /// `None`: it has none, or its file system does not say.
     file: Option<&'f File>,
     size: u64,
@@ -163,7 +237,7 @@ struct Holes<'f> {
 }
 
 impl<'f> Holes<'f> {
-    fn of(file: &'f File) -> Self {
+    pub(super) fn of(file: &'f File) -> Self {
         let (size, blocks) = file.metadata().map_or((0, 0), |stat| (stat.len(), stat.blocks()));
         Self {
             file: (blocks * 512 < size).then_some(file),
@@ -174,7 +248,7 @@ impl<'f> Holes<'f> {
     }
 
     /// How many bytes from `at` on are in a hole. `at` never goes back.
-    fn length_at(&mut self, at: u64) -> u64 {
+    pub(super) fn length_at(&mut self, at: u64) -> u64 {
         let Some(file) = self.file else { return 0 };
         if at >= self.end && at < self.size {
             // the hole that may begin here, and the data behind it

@@ -317,7 +317,7 @@ fn an_index_reads_back_and_damage_is_noticed() {
 
 #[test]
 fn an_index_in_another_writing_is_no_index() {
-    let magic = b"osbuild index 1\n";
+    let magic = b"osbuild index 2\n";
     let read = |rest: &[u8]| Index::read_from(&[magic, rest].concat()[..]);
     let pipe = [5, 0, 0, 0, 0, 0];
     let one = |path: &[u8]| [path, &pipe].concat();
