@@ -13,7 +13,7 @@ mod place;
 
 use std::path::{Path, PathBuf};
 
-use module::{Args, Context, Result, Tree, bail, ensure};
+use module::{Args, Context, Location, Result, Tree, bail, ensure};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tree::Kind;
@@ -64,11 +64,51 @@ module::stage! {
 }
 
 fn run(args: Args<Options>) -> Result<()> {
-    for pair in &args.options.paths {
+    // what was copied before would be below the input, and not above it
+    let first = args.options.paths.first().map(whole_input).transpose()?.flatten();
+    if let Some((mount, input)) = &first
+        && args.graft(mount, input)?
+    {
+        return Ok(());
+    }
+    for (number, pair) in args.options.paths.iter().enumerate() {
         println!("copying {} to {}", pair.from, pair.to);
         let (from, to) = (Place::read(&args, &pair.from)?, Place::read(&args, &pair.to)?);
+        if number == 0 && args.meta.grafted.is_some() {
+            copy_to_mounts(&args, &from, &to, pair)?;
+            continue;
+        }
         copy(&from, &to, pair.remove_destination)
             .with_context(|| format!("cannot copy {} to {}", pair.from, pair.to))?;
+    }
+    Ok(())
+}
+
+/// The mount and the input, where all of this goes to the root of that.
+fn whole_input(pair: &Pair) -> Result<Option<(String, String)>> {
+    Ok(match (Location::parse(&pair.to)?, Location::parse(&pair.from)?) {
+        (Location::Mount(mount, to), Location::Input(input, from)) if to == "/" && from == "/" => {
+            Some((mount, input))
+        }
+        _ => None,
+    })
+}
+
+/// The mount has the input but for what lies in mounts below it.
+fn copy_to_mounts(args: &Args<Options>, from: &Place, to: &Place, pair: &Pair) -> Result<()> {
+    let mut below: Vec<&Path> = Vec::new();
+    for mount in args.mounts.values() {
+        match mount.path.strip_prefix(to.tree.path()) {
+            Ok(path) if !path.as_os_str().is_empty() => below.push(path),
+            _ => {}
+        }
+    }
+    below.sort();
+    below.dedup_by(|path, above| path.starts_with(above));
+    for path in below.into_iter().filter(|path| from.tree.is_dir(path)) {
+        let [from, to] = [from, to].map(|place| place.contents_of(path));
+        copy(&from?, &to?, pair.remove_destination)
+            .with_context(|| format!("cannot copy /{} to {}", path.display(), pair.to))?;
     }
     Ok(())
 }

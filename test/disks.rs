@@ -179,6 +179,24 @@ fn a_longer_manifest_goes_on_where_the_shorter_one_ended() {
     assert!(fs::read(disk(&env)).unwrap() == fs::read(disk(&fresh)).unwrap());
 }
 
+/// A whole tree that goes first into a fresh file system is put below it, and not copied; with a path that is written in
+/// another way it is.
+#[test]
+fn a_tree_that_is_put_below_a_file_system_is_one_that_is_copied() {
+    let (Some(put), Some(copied)) = (built("trees put below"), built("trees put below")) else {
+        return;
+    };
+    let mut stage = copy(512);
+    let more = json!({"from": "input://tree/etc/hostname", "to": "mount://root/deep/"});
+    stage["options"]["paths"].as_array_mut().unwrap().push(more);
+    build(&put, &manifest(512, vec![stage.clone(), mkdir("/later")]));
+    stage["options"]["paths"][0]["from"] = "input://tree//".into();
+    build(&copied, &manifest(512, vec![stage, mkdir("/later")]));
+    assert!(fs::read(disk(&put)).unwrap() == fs::read(disk(&copied)).unwrap());
+    assert!(debugfs(&disk(&put), "ls /deep").contains("hostname"));
+    assert_eq!(put.left_behind(), Vec::<String>::new());
+}
+
 #[test]
 fn sectors_of_4096_bytes_work() {
     let Some(env) = built("large sectors") else { return };

@@ -35,6 +35,15 @@ impl Place {
         })
     }
 
+    /// The contents of the directory `path` of the same tree.
+    pub fn contents_of(&self, path: &Path) -> Result<Self> {
+        Ok(Self {
+            tree: self.tree.subtree("")?,
+            path: path.to_owned(),
+            contents: true,
+        })
+    }
+
     /// The last name of the path; for the root, of the directory that it is.
     pub fn name(&self) -> Result<OsString> {
         let whole = self.path.file_name().or(self.tree.path().file_name());

@@ -9,14 +9,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use manifest::Stage;
-use sandbox::UserNamespace;
 use store::{NewTree, Store};
 use tree::{Deed, Tree};
 
+use crate::attached::with_attached;
 use crate::devices::setup::Setup;
 use crate::library::ModuleInfo;
-use crate::stage::renew;
-use crate::{Error, Result, driver};
+use crate::{Error, Result};
 
 /// Where the tree and the mounts are in the box.
 const TREE: &str = "/run/osbuild/tree";
@@ -96,23 +95,8 @@ pub(crate) fn carry_out(
     }
     // a mount below another has what lies below it
     places.sort_by_key(|place| std::cmp::Reverse(place.root.components().count()));
-    let scratch = store.scratch("deeds")?;
-    let work = || {
-        places
-            .iter()
-            .enumerate()
-            .try_for_each(|(index, place)| place.carry_out(&places[..index], scratch.path()))
-    };
-    let own_table = || {
-        sandbox::own_mount_table()
-            .map_err(Failed::from)
-            .and_then(|()| work())
-    };
-    let done = std::thread::scope(|scope| match scope.spawn(own_table).join() {
-        Ok(done) => done,
-        Err(panic) => std::panic::resume_unwind(panic),
-    });
-    match done {
+    let work = |(index, place): (usize, &Place<'_>)| place.carry_out(&places[..index], store);
+    match places.iter().enumerate().try_for_each(work) {
         Ok(()) => Ok(None),
         Err(Failed::Refused(message)) => Ok(Some(message)),
         Err(Failed::Broken(error)) => Err(error),
@@ -145,12 +129,6 @@ enum Failed {
     Broken(Error),
 }
 
-impl From<sandbox::Error> for Failed {
-    fn from(error: sandbox::Error) -> Self {
-        Self::Broken(error.into())
-    }
-}
-
 impl<'a> Place<'a> {
     fn new(root: impl Into<PathBuf>, tree: &'a NewTree, all: &'a [Asked<'a>]) -> Self {
         Self {
@@ -161,7 +139,7 @@ impl<'a> Place<'a> {
     }
 
     /// Does what is asked for in this tree, but not in those that are mounted on it.
-    fn carry_out(&self, above: &[Place<'_>], scratch: &Path) -> std::result::Result<(), Failed> {
+    fn carry_out(&self, above: &[Place<'_>], store: &Store) -> std::result::Result<(), Failed> {
         let here = |asked: &&Asked<'_>| {
             asked.path.starts_with(&self.root)
                 && !above
@@ -172,17 +150,13 @@ impl<'a> Place<'a> {
         if here.peek().is_none() {
             return Ok(());
         }
-        let target = scratch.join("tree");
-        std::fs::create_dir_all(&target).map_err(|e| Failed::Broken(Error::io("make", &target, e)))?;
-        renew(self.tree).map_err(Failed::Broken)?;
-        let host = UserNamespace::of_host();
-        let layers = driver::layers_of_new(self.tree, &host, false).map_err(Failed::Broken)?;
-        sandbox::attach_tree(&scratch.join("bench"), layers, &target, &host)?;
-        let done = here.try_for_each(|asked| {
-            let path = asked.path.strip_prefix(&self.root).unwrap_or(asked.path);
-            Tree::open(&target).and_then(|tree| asked.deed.apply(&tree, path))
-        });
-        sandbox::detach(&target)?;
+        let work = |tree: &Tree| {
+            here.try_for_each(|asked| {
+                let path = asked.path.strip_prefix(&self.root).unwrap_or(asked.path);
+                asked.deed.apply(tree, path)
+            })
+        };
+        let done = with_attached(store, self.tree, work).map_err(Failed::Broken)?;
         done.map_err(|error| match error.is_refused() {
             true => Failed::Refused(format!(
                 "{error}: only the machine's root may: build as root, or leave this stage out"

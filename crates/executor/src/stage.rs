@@ -18,6 +18,7 @@ use crate::bounds::Bounds;
 use crate::build::needs_host;
 use crate::deeds::Deeds;
 use crate::devices::fill::Fill;
+use crate::devices::graft::Graft;
 use crate::devices::setup::Setup;
 use crate::library::ModuleInfo;
 use crate::machine::{Machine, Running};
@@ -67,6 +68,8 @@ pub(crate) struct Done {
     pub(crate) file_systems: Value,
     /// What it asks for that only the machine's root may do.
     pub(crate) deeds: Deeds,
+    /// It has done nothing yet, and wants to run again on this.
+    pub(crate) graft: Option<Graft>,
 }
 
 impl Done {
@@ -79,6 +82,7 @@ impl Done {
             error: None,
             file_systems: Value::Null,
             deeds: Deeds::default(),
+            graft: None,
         }
     }
 }
@@ -123,6 +127,7 @@ impl Job<'_> {
                     error: None,
                     file_systems: Value::Null,
                     deeds: Deeds::default(),
+                    graft: None,
                 })
             }
             Ok((done, Err(Error::OverTime(what)))) => Ok(Done {
@@ -252,6 +257,7 @@ impl Job<'_> {
             error,
             file_systems: written("filesystems").unwrap_or_default(),
             deeds: Deeds::read(&scratch.join("deeds"), self.module),
+            graft: written("graft").and_then(|graft| serde_json::from_value(graft).ok()),
         })
     }
 

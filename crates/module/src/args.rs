@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tree::{Deed, Tree};
 
@@ -14,6 +14,8 @@ use tree::{Deed, Tree};
 const METADATA: &str = "/run/osbuild/meta";
 /// Where it says which file systems it can make again, with other files in them.
 const FILE_SYSTEMS: &str = "/run/osbuild/filesystems";
+/// Where it says what a fresh mount is to begin as.
+const GRAFT: &str = "/run/osbuild/graft";
 /// Where it says what only the machine's root may do: a [`Deed`] as JSON, NUL, the path in the box, NUL; and so on.
 const DEEDS: &str = "/run/osbuild/deeds";
 
@@ -42,6 +44,20 @@ pub struct Meta {
     /// The time, in seconds since 1970, that stands for "now" in a reproducible image.
     #[serde(default, rename = "source-epoch")]
     pub source_epoch: Option<i64>,
+    /// The mounts that nobody has put anything into yet, by name: see [`Args::graft`].
+    #[serde(default)]
+    pub fresh_mounts: Vec<String>,
+    /// What [`Args::graft`] was asked for, and was done.
+    #[serde(default)]
+    pub grafted: Option<Graft>,
+}
+
+/// A mount that begins as a whole input.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Graft {
+    /// Both by name.
+    pub mount: String,
+    pub input: String,
 }
 
 /// An input: a read-only directory and what is said of it.
@@ -168,6 +184,22 @@ impl<O> Args<O> {
             .context("cannot ask for what only root may do")?;
         file.write_all(&left)
             .context("cannot ask for what only root may do")
+    }
+
+    /// Asks the executor to have a fresh mount begin as a whole input, without a file being copied: true where the stage is
+    /// to end now, having done nothing. It runs again then: with `meta.grafted`, where the mount has the input, but for what
+    /// other mounts hide; or without any fresh mounts.
+    pub fn graft(&self, mount: &str, input: &str) -> Result<bool> {
+        if !self.meta.fresh_mounts.iter().any(|fresh| fresh == mount) {
+            return Ok(false);
+        }
+        let graft = Graft {
+            mount: mount.to_owned(),
+            input: input.to_owned(),
+        };
+        // in place: the file is a mount of its own
+        std::fs::write(GRAFT, serde_json::to_vec(&graft)?).context("cannot ask for a graft")?;
+        Ok(true)
     }
 
     /// Leaves metadata of the result for the caller; printed where nobody asked for it.

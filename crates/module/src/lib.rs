@@ -14,7 +14,7 @@ mod schema;
 mod tool;
 
 pub use anyhow::{Context, Result, anyhow, bail, ensure};
-pub use args::{Args, Input, InputFile, Meta, Node};
+pub use args::{Args, Graft, Input, InputFile, Meta, Node};
 pub use chroot::Chroot;
 pub use describe::{Kind, Module, describe};
 pub use location::Location;

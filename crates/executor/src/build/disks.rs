@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io::Write;
 
+use image::SparseFile;
 use manifest::{Pipeline, Stage};
 use sandbox::UserNamespace;
 use serde_json::Value;
-use store::NewTree;
+use store::{NewTree, Object};
 
 use crate::devices::fill::Fill;
 use crate::devices::range::Range;
@@ -26,6 +27,8 @@ pub(super) struct DiskRun<'a> {
     pub(super) job: Job<'a>,
     pub(super) users: &'a UserNamespace,
     pub(super) tree: &'a NewTree,
+    /// What that is made on.
+    pub(super) base: Option<&'a Object>,
     pub(super) log: &'a File,
     /// Gets what is printed.
     pub(super) tell: &'a (dyn Fn(&str) + Sync),
@@ -35,8 +38,38 @@ pub(super) struct DiskRun<'a> {
 }
 
 impl<'a> DiskRun<'a> {
+    /// Has everything as the stage may find it; why that failed, if it did.
+    pub(super) fn begin(&mut self, setup: &Setup) -> Result<Option<How>> {
+        if let Some(how) = self.settle(&setup.settle)? {
+            return Ok(Some(how));
+        }
+        for index in &setup.doubtful {
+            let side = &self.sides[*index];
+            let digest = match side.state {
+                State::Written => self
+                    .disk(&side.range.file)
+                    .and_then(|disk| range_digest(&disk, &side.range)),
+                _ => continue,
+            };
+            let digest =
+                digest.map_err(|e| self.wrong(format!("{} cannot be read: {e}", side.range.file)))?;
+            self.sides[*index].state = State::Doubtful { digest };
+        }
+        Ok(None)
+    }
+
+    /// A disk as it is now.
+    fn disk(&self, file: &str) -> std::result::Result<SparseFile, String> {
+        let message = |e: Error| e.to_string();
+        // what was written just now is above the base
+        let above = Disks::of_dir(&self.tree.upper()).map_err(message)?;
+        above
+            .open(file)
+            .or_else(|_| Disks::of(self.base).map_err(message)?.open(file))
+    }
+
     /// Brings the disks up to date of those file systems (indices) that are behind; why it failed, if it did.
-    pub(super) fn settle(&mut self, which: &[usize]) -> Result<Option<How>> {
+    fn settle(&mut self, which: &[usize]) -> Result<Option<How>> {
         for index in which {
             if self.sides[*index].is_behind()
                 && let Some(how) = self.write(*index)?
@@ -91,7 +124,7 @@ impl<'a> DiskRun<'a> {
                 "the files do not fit the file system {what}: {how}"
             ))));
         }
-        self.sides[index].state = self.written(&side.range)?;
+        self.sides[index].state = State::Written;
         Ok(None)
     }
 
@@ -104,9 +137,6 @@ impl<'a> DiskRun<'a> {
 
     /// Keeps what the stage changed in file systems, and those that it made; how the stage fails with that, if it does.
     pub(super) fn keep(&mut self, setup: Setup, made: &Value, keeper: &Keeper<'_>) -> Result<Option<How>> {
-        for index in &setup.doubtful {
-            self.sides[*index].doubt();
-        }
         for used in setup.used.into_iter().filter(|used| !used.read_only) {
             let side = &mut self.sides[used.side];
             let tree = match keeper.commit(used.tree)? {
@@ -135,7 +165,7 @@ impl<'a> DiskRun<'a> {
             };
             self.sides.retain(|side| !side.range.overlaps(&range));
             self.sides.push(Side {
-                state: self.written(&range)?,
+                state: State::Written,
                 range,
                 kind: kind.to_owned(),
                 stage: self.job.stage.id.to_string(),
@@ -144,14 +174,6 @@ impl<'a> DiskRun<'a> {
             });
         }
         Ok(None)
-    }
-
-    /// What the new tree has in the range, which was just written.
-    fn written(&self, range: &Range) -> Result<State> {
-        let disk = Disks::of_dir(&self.tree.upper())?.open(&range.file);
-        let digest = disk.and_then(|disk| range_digest(&disk, range));
-        let digest = digest.map_err(|e| self.wrong(format!("{} cannot be read again: {e}", range.file)))?;
-        Ok(State::Written { digest, sure: true })
     }
 
     fn say(&mut self, text: &str) {

@@ -12,6 +12,7 @@ use tree::index::Times;
 use super::disks::DiskRun;
 use super::lookup::Order;
 use super::pipeline::{Had, Line};
+use crate::devices::graft::{self, Grafting};
 use crate::devices::setup::Setup;
 use crate::devices::sides::{Made, Side};
 use crate::keep::Keeper;
@@ -81,7 +82,7 @@ impl<'a> Line<'_, 'a> {
     }
 
     /// Runs a stage, after a shell where it `breaks`, and keeps what it made.
-    fn run_job(&self, job: Job<'_>, setup: Setup, order: &Order<'a>, base: Option<&Made>) -> Result<Ran> {
+    fn run_job(&self, job: Job<'_>, mut setup: Setup, order: &Order<'a>, base: Option<&Made>) -> Result<Ran> {
         let (stage, store) = (order.stage, self.of.store);
         let tell = |text: &str| self.lane.output(stage, text);
         let log = store.logs().join(format!("{}.log", stage.id));
@@ -96,22 +97,40 @@ impl<'a> Line<'_, 'a> {
             job,
             users: self.bounds.users()?,
             tree: &new,
+            base: base.map(|base| &base.object),
             log: &log_file,
             tell: &tell,
             sides: base.map(|base| base.sides.clone()).unwrap_or_default(),
             output: String::new(),
         };
-        let mut done = match disks.settle(&setup.settle)? {
-            Some(how) => Done::failed(how),
-            None => {
-                let job = Job { setup: &setup, ..job };
-                if order.breaks {
-                    job.shell(&new)?;
-                }
-                let log = log_file.try_clone().map_err(|e| Error::io("write", &log, e))?;
-                keeper.timed(|| job.run(&new, log, &tell))?
+        if order.breaks || job.machine.is_some() {
+            // who looks around may leave something
+            setup.grafting = Grafting::default();
+        }
+        let run = |setup: &Setup, breaks: bool| {
+            let job = Job { setup, ..job };
+            if breaks {
+                job.shell(&new)?;
             }
+            let log = log_file.try_clone().map_err(|e| Error::io("write", &log, e))?;
+            keeper.timed(|| job.run(&new, log, &tell))
         };
+        let mut done = match disks.begin(&setup)? {
+            Some(how) => Done::failed(how),
+            None => run(&setup, order.breaks)?,
+        };
+        if let (None, Some(asked)) = (&done.failure, done.graft.take()) {
+            let from = graft::From {
+                stage,
+                modules: job.services,
+                objects: job.objects,
+                sides: &disks.sides,
+            };
+            graft::carry_out(asked, &from, &mut setup, store)?;
+            renew(&new)?;
+            setup.renew()?;
+            done = run(&setup, false)?;
+        }
         disks.output.push_str(&done.output);
         if done.failure.is_none() {
             let wrong = deeds::carry_out(&done.deeds, stage, &new, &setup, store)?;

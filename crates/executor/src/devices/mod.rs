@@ -13,7 +13,8 @@
 //!
 //! The stage that makes a file system writes it, empty, and says that it could write it again with other content. From
 //! then on there is a [`Side`](sides::Side): the tree of the file system's files. A stage that mounts the range gets the
-//! tree as a directory, and its changes become the tree's next layer. The disk is left behind, until somebody may look at
+//! tree as a directory, and its changes become the tree's next layer; one that copies a whole input into a fresh file
+//! system gets that with the input below it instead (`graft.rs`). The disk is left behind, until somebody may look at
 //! its bytes: a stage that opens that range as a device, that has no devices (and so sees the disk as a file), that is
 //! foreign, or nobody any more, at the pipeline's end. Then the stage that made the file system runs again, with the tree
 //! as its content. A digest of the range tells later on whether the bytes are still those; where they are not, the tree
@@ -23,6 +24,7 @@
 //! here made or can make.
 
 pub(crate) mod fill;
+pub(crate) mod graft;
 pub(crate) mod loopback;
 mod luks2;
 mod lvm2_lv;

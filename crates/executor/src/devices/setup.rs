@@ -4,6 +4,7 @@ use manifest::{Mount, Stage};
 use serde_json::Value;
 use store::{NewTree, Store};
 
+use super::graft::Grafting;
 use super::range::{self, Range};
 use super::sides::{Disks, Made, Side};
 use crate::library::ModuleInfo;
@@ -27,6 +28,8 @@ pub(crate) struct Setup {
     pub(crate) settle: Vec<usize>,
     /// Those that the stage may write over.
     pub(crate) doubtful: Vec<usize>,
+    /// Which of `used` may begin as a whole input, and which does.
+    pub(crate) grafting: Grafting,
 }
 
 /// The files of a file system, mounted for this stage.
@@ -110,6 +113,7 @@ impl Asking<'_> {
         }
         if self.ours {
             setup.offer_content(self, store)?;
+            setup.grafting = Grafting::offer(self.stage, &setup, self.sides, store)?;
         }
         Ok(setup)
     }
@@ -266,6 +270,13 @@ impl Setup {
             }
         }
         Ok(())
+    }
+
+    /// Has the trees ready for a further run of the stage.
+    pub(crate) fn renew(&self) -> Result<()> {
+        let content = self.content.iter().map(|(_, tree)| tree);
+        let mut all = self.used.iter().map(|used| &used.tree).chain(content);
+        all.try_for_each(crate::stage::renew)
     }
 
     /// Where the stage finds the content tree of a device.

@@ -5,7 +5,7 @@
 //! ```text
 //! {"file": "disk.img", "start": 1048576, "size": 536870912, "sector": 512, "kind": "ext4",
 //!  "stage": ID of the stage that makes it, "device": NAME of the device of that stage,
-//!  "tree": DIGEST, "written": DIGEST of the range or null, "sure": nobody has written there since}
+//!  "tree": DIGEST, "state": "behind", "written" or, where somebody may have written there since, the DIGEST of the range}
 //! ```
 
 use std::path::Path;
@@ -47,9 +47,14 @@ pub(crate) struct Side {
 pub(crate) enum State {
     /// It has older files.
     Behind,
-    /// It had the tree's files when the range had this digest.
-    Written { digest: String, sure: bool },
+    /// It has the tree's files.
+    Written,
+    /// It has them if the range still has this digest.
+    Doubtful { digest: String },
 }
+
+const BEHIND: &str = "behind";
+const WRITTEN: &str = "written";
 
 impl Made {
     /// Without anything beside it.
@@ -97,18 +102,11 @@ impl Side {
         self.state == State::Behind
     }
 
-    /// Somebody may have written to the disk.
-    pub(crate) fn doubt(&mut self) {
-        if let State::Written { sure, .. } = &mut self.state {
-            *sure = false;
-        }
-    }
-
     /// Whether the tree is what is on the disk, or newer. `disk` is the file that it lies in.
     pub(crate) fn holds(&self, disk: Option<&SparseFile>) -> bool {
         match (&self.state, disk) {
-            (State::Behind | State::Written { sure: true, .. }, _) => true,
-            (State::Written { digest, .. }, Some(disk)) => {
+            (State::Behind | State::Written, _) => true,
+            (State::Doubtful { digest }, Some(disk)) => {
                 range_digest(disk, &self.range).is_ok_and(|found| found == *digest)
             }
             _ => false,
@@ -116,14 +114,15 @@ impl Side {
     }
 
     pub(crate) fn to_json(&self) -> Value {
-        let (written, sure) = match &self.state {
-            State::Behind => (Value::Null, false),
-            State::Written { digest, sure } => (json!(digest), *sure),
+        let state = match &self.state {
+            State::Behind => BEHIND,
+            State::Written => WRITTEN,
+            State::Doubtful { digest } => digest,
         };
         json!({
             "file": self.range.file, "start": self.range.start, "size": self.range.size,
             "sector": self.range.sector, "kind": self.kind, "stage": self.stage, "device": self.device,
-            "tree": self.tree.digest().to_string(), "written": written, "sure": sure,
+            "tree": self.tree.digest().to_string(), "state": state,
         })
     }
 
@@ -147,11 +146,11 @@ impl Side {
                 stage: text(entry, "stage")?.to_owned(),
                 device: text(entry, "device")?.to_owned(),
                 tree,
-                state: match text(entry, "written") {
-                    None => State::Behind,
-                    Some(digest) => State::Written {
+                state: match text(entry, "state")? {
+                    BEHIND => State::Behind,
+                    WRITTEN => State::Written,
+                    digest => State::Doubtful {
                         digest: digest.to_owned(),
-                        sure: entry["sure"] == true,
                     },
                 },
             })
@@ -246,15 +245,16 @@ mod tests {
             tree: tree("inside"),
             state,
         };
-        let written = State::Written {
-            digest: "d".into(),
-            sure: true,
-        };
-        let sides = [side(State::Behind), side(written.clone())];
+        let doubtful = State::Doubtful { digest: "d".into() };
+        let sides = [side(State::Behind), side(State::Written), side(doubtful.clone())];
         let about = json!({"filesystems": to_json(&sides)});
         let made = Made::recall(&store, tree("disk.img"), &about).unwrap().unwrap();
         assert!(made.is_behind());
-        assert_eq!((&made.sides[0].range, &made.sides[1].state), (&range, &written));
+        assert_eq!(
+            (&made.sides[0].range, &made.sides[1].state),
+            (&range, &State::Written)
+        );
+        assert_eq!(made.sides[2].state, doubtful);
         let gone = json!({"filesystems": [{"tree": "ab".repeat(32)}]});
         assert!(Made::recall(&store, tree("disk.img"), &gone).unwrap().is_none());
         assert!(
@@ -280,16 +280,16 @@ mod tests {
             sector: 512,
             read_only: false,
         };
-        let digest = range_digest(&disk, &range).unwrap();
-        let mut side = Side {
+        let side = Side {
+            state: State::Doubtful {
+                digest: range_digest(&disk, &range).unwrap(),
+            },
             range,
             kind: "ext4".into(),
             stage: String::new(),
             device: String::new(),
             tree,
-            state: State::Written { digest, sure: true },
         };
-        side.doubt();
         disk.write(b"a table", 0).unwrap();
         assert!(side.holds(Some(&disk)));
         disk.write(b"F", 8192).unwrap();

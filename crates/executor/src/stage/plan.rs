@@ -85,6 +85,10 @@ impl Job<'_> {
             let file = write("filesystems", b"")?;
             mounts.push(bind(file, "/run/osbuild/filesystems", true, Idmap::Required));
         }
+        if self.setup.grafting.is_offered() {
+            let file = write("graft", b"")?;
+            mounts.push(bind(file, "/run/osbuild/graft", true, Idmap::Required));
+        }
         if deeds::may_ask(self.module) {
             let file = write("deeds", b"")?;
             mounts.push(bind(file, "/run/osbuild/deeds", true, Idmap::Required));
@@ -204,6 +208,7 @@ impl Job<'_> {
         if let Some(epoch) = self.stage.source_epoch {
             meta["source-epoch"] = epoch.into();
         }
+        self.setup.grafting.add_to(&mut meta);
         let devices = match (&self.fill, served) {
             (Some(fill), _) => fill.devices(),
             (None, Some(served)) => served.devices.clone().into(),
