@@ -309,7 +309,12 @@ fn a_trace_is_whole_however_the_build_ends() {
         .filter(|event| event["ph"] == "M")
         .filter_map(|event| event["args"]["name"].as_str())
         .collect();
-    for row in ["osbuild", "pipeline first", "pipeline second"] {
+    for row in [
+        "osbuild",
+        "pipeline first",
+        "pipeline second",
+        "org.osbuild.noop: main",
+    ] {
         assert!(rows.contains(&row), "{rows:?}");
     }
     let begun = |name: &str| all.iter().filter(|event| event["name"] == name).count();
@@ -317,6 +322,7 @@ fn a_trace_is_whole_however_the_build_ends() {
         ("org.osbuild.noop", 2),
         ("set up", 2),
         ("run", 2),
+        ("module", 2),
         ("commit", 2),
         ("scan", 2),
         ("export", 2),

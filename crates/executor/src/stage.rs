@@ -249,6 +249,10 @@ impl Job<'_> {
             let text = std::fs::read(scratch.join(name)).ok();
             text.and_then(|text| serde_json::from_slice(&text).ok())
         };
+        if trace::is_on() && self.keeps_trace() {
+            let part = std::fs::read_to_string(scratch.join("trace")).unwrap_or_default();
+            trace::adopt(&self.module.name, &part);
+        }
         let metadata = written("meta");
         Ok(Done {
             failure,

@@ -124,6 +124,7 @@ impl FileSystem {
         measured: &Measured,
         epoch: Option<i64>,
     ) -> Result<()> {
+        let _span = trace::span("write a file system").with("kind", format!("{:?}", self.kind));
         match self.kind {
             Kind::Ext4 => {
                 let options = ext4::Options {

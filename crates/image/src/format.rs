@@ -40,6 +40,7 @@ pub fn write(
     identity: Identity,
     create: &mut dyn FnMut(&Path) -> Result<File>,
 ) -> Result<()> {
+    let _span = trace::span("write the disk's format").with("file", name.to_string_lossy());
     let uuid = identity.uuid;
     match format {
         Format::Qcow2(options) => qcow2::write(disk, &create(name)?, options),

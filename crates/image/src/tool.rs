@@ -27,6 +27,7 @@ pub fn run(command: &mut Command) -> Result<String> {
         tool: tool.clone(),
         how,
     };
+    let _span = trace::span(&tool);
     let output = command.output().map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => failed("is not there: add its package to the build root".into()),
         _ => failed(format!("cannot be run: {e}")),

@@ -60,8 +60,26 @@ pub fn run_main(modules: &[&Module]) -> ExitCode {
     }
 }
 
+/// Where the executor has put the beginning of its trace, if it keeps one, and finds this process's part of it.
+const TRACE: &str = "/run/osbuild/trace";
+
 /// Runs `module` on the argument document on stdin.
 pub fn run(module: &Module) -> Result<()> {
+    let zero = std::fs::read_to_string(TRACE).ok();
+    let Some(zero) = zero.and_then(|text| text.trim().parse().ok()) else {
+        return run_plain(module);
+    };
+    trace::begin_part(zero);
+    trace::track("main");
+    let span = trace::span("module");
+    let result = run_plain(module);
+    drop(span);
+    // in place: the file is a mount of its own. What is lost with it is a picture
+    std::fs::write(TRACE, trace::end_part()).ok();
+    result
+}
+
+fn run_plain(module: &Module) -> Result<()> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)

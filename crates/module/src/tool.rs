@@ -99,6 +99,8 @@ impl Tool {
             .map(|w| w.to_string_lossy())
             .collect::<Vec<_>>()
             .join(" ");
+        let program = Path::new(&name).file_name().unwrap_or(&name).to_string_lossy();
+        let _span = trace::span(&program).with("command", line.chars().take(200).collect::<String>());
         // what we printed before the command must stand before what it prints
         std::io::stdout().flush().ok();
         self.command

@@ -7,16 +7,21 @@
 //! let _run = trace::span("run").with("id", id);     // until it is dropped
 //! std::fs::write(file, trace::end())?;
 //! ```
-//! There is one trace a process, since what takes the time is spread over all crates. The format: an object with
+//! There is one trace a process, since what takes the time is spread over all crates; a process that works for another one
+//! keeps a [part](begin_part) of the other's. The format: an object with
 //! `traceEvents`, each with its phase `ph` (`X`: a span, `M`: the name of a row), `ts` and `dur` in microseconds, and the
 //! row `tid`.
+
+mod part;
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value, json};
+
+pub use part::{adopt, begin_part, end_part, zero};
 
 /// No build has more; what comes later is left out, so that memory stays bounded.
 const MOST: usize = 200_000;
@@ -30,7 +35,8 @@ thread_local! {
 }
 
 struct Trace {
-    begun: Instant,
+    /// When it began, in microseconds of the clock that all processes see alike.
+    zero: u64,
     rows: Vec<String>,
     spans: Vec<Record>,
 }
@@ -51,12 +57,7 @@ pub struct Span(Option<usize>);
 
 /// Begins to keep spans.
 pub fn begin() {
-    *lock() = Some(Trace {
-        begun: Instant::now(),
-        rows: Vec::new(),
-        spans: Vec::new(),
-    });
-    ON.store(true, Ordering::Release);
+    begin_part(clock());
 }
 
 /// Whether spans are kept.
@@ -122,7 +123,7 @@ impl Drop for Span {
 
 impl Trace {
     fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX)
+        clock().saturating_sub(self.zero)
     }
 
     fn row(&mut self, name: &str) -> usize {
@@ -176,6 +177,12 @@ impl Trace {
     }
 }
 
+/// Microseconds of the monotonic clock.
+fn clock() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.cast_unsigned() * 1_000_000 + now.tv_nsec.cast_unsigned() / 1000
+}
+
 /// Does something with the trace, if there is one.
 fn with<T>(work: impl FnOnce(&mut Trace) -> T) -> Option<T> {
     is_on().then(|| lock().as_mut().map(work)).flatten()
@@ -216,5 +223,24 @@ mod tests {
         let end = |event: &Value| event["ts"].as_u64().unwrap() + event["dur"].as_u64().unwrap();
         assert!(end(of("over")) <= end(of("outer")));
         assert!(of("over")["args"].as_object().unwrap().is_empty());
+
+        // what another process has kept, which this one plays too
+        begin();
+        let zero = zero().unwrap();
+        begin_part(zero);
+        track("main");
+        drop(span("far away").with("n", 2));
+        let part = end_part();
+        begin_part(zero);
+        adopt("module", &part);
+        adopt("module", "{}");
+        let document: Value = serde_json::from_str(&super::end()).unwrap();
+        let events = document["traceEvents"].as_array().unwrap();
+        assert_eq!(events.len(), 2);
+        assert_eq!(events[0]["args"]["name"], "module: main");
+        assert_eq!(
+            (&events[1]["name"], &events[1]["args"]),
+            (&json!("far away"), &json!({"n": 2}))
+        );
     }
 }

@@ -89,6 +89,10 @@ impl Job<'_> {
             let file = write("graft", b"")?;
             mounts.push(bind(file, "/run/osbuild/graft", true, Idmap::Required));
         }
+        if let (Some(zero), true) = (trace::zero(), self.keeps_trace()) {
+            let file = write("trace", zero.to_string().as_bytes())?;
+            mounts.push(bind(file, "/run/osbuild/trace", true, Idmap::Required));
+        }
         if deeds::may_ask(self.module) {
             let file = write("deeds", b"")?;
             mounts.push(bind(file, "/run/osbuild/deeds", true, Idmap::Required));
@@ -191,6 +195,11 @@ impl Job<'_> {
         std::iter::once(host("usr".into(), false))
             .chain(etc.map(|path| host(path, true)))
             .collect()
+    }
+
+    /// Whether the module keeps a part of the trace: ours do, in the box.
+    pub(super) fn keeps_trace(&self) -> bool {
+        self.module.libdir.is_none() && self.machine.is_none()
     }
 
     /// A runner of a foreign module makes the last two itself, and must be able to.
