@@ -1,16 +1,21 @@
 //! Make files and directories immutable, or mutable again.
 //!
 //! As chattr(1) does with `+i` and `-i`, on the file or directory that a path leads to. What is as it should be already
-//! is left alone. Only the machine's root may change the flag: where the sandbox's may not, that is an error.
+//! is left alone.
+//!
+//! In a tree, and in a file system that our stages make, the flag is kept as data: nothing is locked while the image is built,
+//! it goes along with renames and copies, counts in the tree's digest, and no archive or image has it as an attribute. An ext4
+//! file system made of the tree has it, and so has a tree that root exports with its owners to a file system with flags; other
+//! file systems and archives leave it out. In a file system that the kernel has mounted only the machine's root may set it.
 
 use std::collections::BTreeMap;
 
 use module::{Args, Context, Location, Result, Tree, bail, ensure};
-use rustix::fs::{IFlags, OFlags, ioctl_getflags, ioctl_setflags};
+use rustix::fs::{IFlags, OFlags, fstat, fstatfs, ioctl_getflags, ioctl_setflags};
 use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tree::Kind;
+use tree::{Kind, flags};
 
 use crate::common::{self, Keyed, keys};
 
@@ -37,16 +42,28 @@ module::stage! {
     libraries: [common::SOURCE],
 }
 
+/// `OVERLAYFS_SUPER_MAGIC` (linux/magic.h).
+const OVERLAY: u64 = 0x794c_7630;
+
 fn run(args: Args<Options>) -> Result<()> {
     for (path, item) in args.options.items.iter() {
         let location = Location::parse(path)?;
-        set(&location.root(&args)?, location.path(), item.immutable)
+        let root = location.root(&args)?;
+        let is_kept = is_of_the_store(&args.tree, &root)?;
+        set(&root, location.path(), item.immutable, is_kept)
             .with_context(|| format!("options: items: {path}"))?;
     }
     Ok(())
 }
 
-fn set(tree: &Tree, path: &str, immutable: bool) -> Result<()> {
+/// Whether `root` is a tree of the store, and not what the kernel mounted: an overlay, or on the file system of the tree.
+fn is_of_the_store(tree: &Tree, root: &Tree) -> Result<bool> {
+    let device = |tree: &Tree| fstat(tree.fd()).map(|stat| stat.st_dev);
+    let is_overlay = fstatfs(root.fd())?.f_type as u64 == OVERLAY;
+    Ok(is_overlay || device(tree)? == device(root)?)
+}
+
+fn set(tree: &Tree, path: &str, immutable: bool, is_kept: bool) -> Result<()> {
     let kind = tree.stat_followed(path)?.map(|stat| stat.kind);
     ensure!(kind.is_some(), "{path} is not there");
     ensure!(
@@ -54,6 +71,13 @@ fn set(tree: &Tree, path: &str, immutable: bool) -> Result<()> {
         "{path} is neither a file nor a directory"
     );
     let fd = tree.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK, 0)?;
+    if is_kept {
+        let wanted = match immutable {
+            true => IFlags::IMMUTABLE,
+            false => IFlags::empty(),
+        };
+        return Ok(flags::keep(fd, wanted, path.as_ref())?);
+    }
     let old = match ioctl_getflags(&fd) {
         Ok(flags) => flags,
         // a file system without flags has nothing immutable
@@ -68,8 +92,8 @@ fn set(tree: &Tree, path: &str, immutable: bool) -> Result<()> {
     match ioctl_setflags(&fd, new) {
         Ok(()) => Ok(()),
         Err(Errno::PERM | Errno::ACCESS) => bail!(
-            "only the machine's root may change the immutable flag, which the root of a sandbox is not: leave it to \
-             the first boot (a unit that runs `chattr`), or run this stage where it is"
+            "the kernel has mounted it, and only the machine's root may change the immutable flag, which the root of a \
+             sandbox is not: make and mount the file system with our own stages, or leave the flag to the first boot"
         ),
         Err(error) => Err(error).context("cannot change the flag"),
     }
@@ -79,9 +103,22 @@ fn set(tree: &Tree, path: &str, immutable: bool) -> Result<()> {
 mod tests {
     use super::*;
     use serde_json::json;
+    use tree::walk::walk;
+
+    fn kept(tree: &Tree, name: &str) -> IFlags {
+        let mut found = IFlags::empty();
+        walk(tree, &mut |entry| {
+            if entry.path.as_os_str() == name {
+                found = entry.attributes_and_flags()?.1;
+            }
+            Ok(())
+        })
+        .unwrap();
+        found
+    }
 
     #[test]
-    fn the_flag_is_set_and_cleared() {
+    fn the_flag_is_kept_and_forgotten() {
         let dir = tempfile::tempdir_in("/var/tmp").unwrap();
         let tree = Tree::open(dir.path()).unwrap();
         tree.write("f", "x").unwrap();
@@ -91,15 +128,14 @@ mod tests {
             (MODULE.run)(json!({"tree": dir.path(), "options": options}))
         };
         flip(false).unwrap();
-        match flip(true) {
-            Err(error) => eprintln!("skipped: {error:#}"),
-            Ok(()) => {
-                let refused = tree.write("f", "y").is_err();
-                flip(false).unwrap();
-                tree.write("f", "z").unwrap();
-                assert!(refused);
-            }
+        for _ in 0..2 {
+            flip(true).unwrap();
+            assert_eq!(kept(&tree, "f"), IFlags::IMMUTABLE);
         }
+        // whoever builds can still change it
+        tree.write("f", "y").unwrap();
+        flip(false).unwrap();
+        assert_eq!(kept(&tree, "f"), IFlags::empty());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Handing a finished tree out of the store.
 
+mod flags;
+
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
@@ -82,7 +84,15 @@ impl Destination {
         let Some(object) = object else { return Ok(()) };
         let merged = sandbox::overlay::Merged::open(&object.layers())?;
         let from = Tree::open(merged.path())?;
-        sandbox::as_caller(|| self.fill(&to, &from, cancel))
+        let flagged = match self.ownership && !sandbox::is_for_caller() {
+            true => flags::kept(object)?,
+            false => Vec::new(),
+        };
+        // what an earlier export left cannot be replaced otherwise
+        flags::clear(&to, &flagged);
+        sandbox::as_caller(|| self.fill(&to, &from, cancel))?;
+        flags::set(&to, &flagged, self.root);
+        Ok(())
     }
 
     fn fill(&self, to: &Tree, from: &Tree, cancel: &Cancel) -> Result<()> {
@@ -103,6 +113,7 @@ impl Destination {
         let options = Options {
             ownership: self.ownership && !sandbox::is_for_caller(),
             root: self.root,
+            flags: false,
             ..Options::default()
         };
         match copy_tree_while(from, &draft, &options, &|| !cancel.is_cancelled()) {

@@ -1,19 +1,42 @@
-//! ext4 file systems, filled from a tree by `mke2fs -d`: no mount, no loop device.
+//! ext4 file systems: made empty by `mke2fs`, filled from a tree by a writer of our own. No mount, no loop device.
 //!
 //! Everything that mke2fs would take from its configuration file, the kernel or the clock is given, so that versions
 //! 1.47.0 to 1.47.2 write the same: an explicit list of features (all of them known to GRUB 2.06), a fixed hash seed,
-//! sizes of journal and inode table. What it copies from the source's own inodes, and what the versions do differently,
-//! is set right afterwards (`ext4_times`, `ext4_groups`).
+//! sizes of journal and inode table. What the versions do differently is set right when the file system is filled
+//! ([`groups`]).
+//!
+//! Each inode's access, change and creation time are its modification time, without nanoseconds and not later than the
+//! epoch: the others tell of reading and building.
+//!
+//! * [`format`]: the superblock, [`groups`]: descriptors and bitmaps; [`space`], [`table`]: free blocks and inodes.
+//! * [`inode`], [`extents`], [`attributes`], [`directory`], [`index`] with [`name_hash`]: what a file consists of.
+//! * [`stream`]: blocks on their way, [`content`]: those of files; [`populate`]: the walk that fills all of them.
+
+mod attributes;
+mod content;
+mod directory;
+mod extents;
+mod format;
+mod groups;
+mod index;
+mod inode;
+mod name_hash;
+mod populate;
+mod space;
+mod stream;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 
 use tree::Tree;
 use uuid::Uuid;
 
-use crate::ext4_groups;
-use crate::ext4_times::{self, Times};
 use crate::size::{GIB, MIB, Usage};
 use crate::{Error, Result, SparseFile, tool};
+
+use populate::{Terms, populate};
 
 /// Bytes in a block.
 pub const BLOCK: u64 = 4096;
@@ -92,7 +115,8 @@ pub fn write(image: &SparseFile, tree: &Tree, usage: &Usage, options: &Options) 
     write_with(image, tree, usage, options, Features::default())
 }
 
-/// [`write`], with more features.
+/// [`write`], with more features. Inode flags are those that the tree [keeps](tree::flags), not what entries have in the
+/// file system that it lies on.
 pub fn write_with(
     image: &SparseFile,
     tree: &Tree,
@@ -144,23 +168,13 @@ pub fn write_with(
     if let Some(label) = &options.label {
         command.args(["-L", label]);
     }
-    command
-        .arg("-d")
-        .arg(tree.path())
-        .arg(image.path())
-        .arg(layout.blocks.to_string());
+    command.arg(image.path()).arg(layout.blocks.to_string());
     tool::run(&mut command)?;
-    let root = tree.stat("")?.map(|stat| ext4_times::Root::from(&stat));
-    ext4_groups::settle(image, options.offset)?;
-    ext4_times::set(
-        image,
-        options.offset,
-        &Times {
-            now,
-            clamp: options.epoch,
-            root,
-        },
-    )
+    let terms = Terms {
+        now,
+        clamp: options.epoch,
+    };
+    populate(image, options.offset, tree, terms)
 }
 
 /// The bytes a file system needs to hold `usage` and little more.
@@ -211,183 +225,4 @@ fn config_file() -> Result<tempfile::NamedTempFile> {
     let mut file = tempfile::NamedTempFile::new().map_err(&failed)?;
     file.write_all(CONFIG.as_bytes()).map_err(&failed)?;
     Ok(file)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::process::Command;
-
-    use super::*;
-    use crate::size::usage;
-
-    const EPOCH: i64 = 1_700_000_000;
-
-    fn have_tools() -> bool {
-        let have = ["mke2fs", "e2fsck", "debugfs"].map(|tool| Command::new(tool).arg("-V").output().is_ok());
-        if have != [true; 3] {
-            println!("skipped: e2fsprogs is not installed");
-        }
-        have == [true; 3]
-    }
-
-    fn options() -> Options {
-        Options {
-            uuid: Uuid::from_u128(0x6e4f_f95f_f662_45ee_a82a_bdf4_4a2d_0b75),
-            label: Some("root".into()),
-            offset: 0,
-            size: 64 * MIB,
-            epoch: Some(EPOCH),
-        }
-    }
-
-    fn sample(dir: &Path) -> Tree {
-        let tree = Tree::open(dir).unwrap();
-        tree.chmod("", 0o751).unwrap();
-        tree.mkdir_all("etc/deep/er").unwrap();
-        for n in 0..300 {
-            tree.write(format!("etc/deep/file-{n}"), format!("{n}")).unwrap();
-        }
-        tree.write("etc/old", "old").unwrap();
-        tree.set_mtime("etc/old", 1_000_000_000, 5).unwrap();
-        tree.hard_link("etc/old", "etc/twin").unwrap();
-        tree.symlink("/etc/old", "link").unwrap();
-        let mut hole = tree.create_file("hole").unwrap();
-        std::io::Seek::seek(&mut hole, std::io::SeekFrom::Start(20 << 20)).unwrap();
-        hole.write_all(b"end").unwrap();
-        tree.mkdir_all("lost+found").unwrap();
-        if rustix::process::geteuid().is_root() {
-            tree.chown("etc/old", Some(1234), Some(70_000)).unwrap();
-            tree.chmod("etc/old", 0o4755).unwrap();
-            let flags = rustix::fs::XattrFlags::empty();
-            // CAP_NET_RAW, permitted and effective, version 2
-            let capability = [1u8, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-            let path = dir.join("etc/deep/file-7");
-            rustix::fs::setxattr(&path, "security.capability", &capability, flags).unwrap();
-            rustix::fs::setxattr(&path, "user.note", b"kept", flags).ok();
-        }
-        tree
-    }
-
-    fn make(tree: &Tree, options: &Options) -> (tempfile::NamedTempFile, Vec<u8>) {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let size = options.offset + options.size;
-        let image = SparseFile::new(file.reopen().unwrap(), size).unwrap();
-        write(&image, tree, &usage(tree, None).unwrap(), options).unwrap();
-        let bytes = std::fs::read(file.path()).unwrap();
-        (file, bytes)
-    }
-
-    fn debugfs(image: &Path, request: &str) -> String {
-        let output = Command::new("debugfs")
-            .args(["-R", request])
-            .arg(image)
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    #[test]
-    fn the_file_system_is_clean_and_holds_everything() {
-        if !have_tools() {
-            return;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let (file, _) = make(&sample(dir.path()), &options());
-        let output = Command::new("e2fsck")
-            .arg("-fn")
-            .arg(file.path())
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stdout)
-        );
-        let old = debugfs(file.path(), "stat /etc/old");
-        assert!(old.contains("Links: 2"), "{old}");
-        for time in ["ctime", "atime", "mtime", "crtime"] {
-            assert!(old.contains(&format!("{time}: 0x3b9aca00:00000000")), "{old}");
-        }
-        let young = debugfs(file.path(), "stat /etc/deep/file-7");
-        assert!(young.contains(&format!("mtime: 0x{EPOCH:x}:00000000")), "{young}");
-        assert!(debugfs(file.path(), "stat /").contains("Mode:  0751"));
-        let hole = debugfs(file.path(), "stat /hole");
-        assert!(
-            hole.contains("Size: 20971523") && hole.contains("Blockcount: 8"),
-            "{hole}"
-        );
-        if rustix::process::geteuid().is_root() {
-            assert!(old.contains("User:  1234   Group: 70000"), "{old}");
-            assert!(old.contains("Mode:  04755"), "{old}");
-            assert!(young.contains("security.capability (20)"), "{young}");
-        }
-    }
-
-    #[test]
-    fn the_same_content_gives_the_same_bytes() {
-        if !have_tools() {
-            return;
-        }
-        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let first = make(&sample(one.path()), &options()).1;
-        let tree = sample(two.path());
-        // made anew and read since: other inode numbers, access and change times
-        tree.read("etc/old").unwrap();
-        assert!(first == make(&tree, &options()).1);
-        let moved = Options {
-            offset: 3 * MIB,
-            ..options()
-        };
-        assert!(
-            first == make(&tree, &moved).1[3 << 20..],
-            "the place on the disk shows"
-        );
-    }
-
-    #[test]
-    fn the_smallest_one_can_be_made() {
-        if !have_tools() {
-            return;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let tree = Tree::open(dir.path()).unwrap();
-        for extra in [0, 1 << 20, 2 << 20] {
-            tree.write("some", vec![7; extra]).unwrap();
-            let size = needed(&usage(&tree, None).unwrap());
-            assert_eq!(size, SMALLEST);
-            let (file, _) = make(&tree, &Options { size, ..options() });
-            let fsck = Command::new("e2fsck")
-                .arg("-fn")
-                .arg(file.path())
-                .output()
-                .unwrap();
-            assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stdout));
-        }
-    }
-
-    #[test]
-    fn too_small_a_size_says_what_is_needed() {
-        let dir = tempfile::tempdir().unwrap();
-        let tree = Tree::open(dir.path()).unwrap();
-        tree.write("big", vec![7; 9 << 20]).unwrap();
-        let image = SparseFile::new(tempfile::tempfile().unwrap(), 8 * MIB).unwrap();
-        let small = Options {
-            size: 8 * MIB,
-            ..options()
-        };
-        let usage = usage(&tree, None).unwrap();
-        let error = write(&image, &tree, &usage, &small).unwrap_err().to_string();
-        assert!(
-            error.starts_with("the file system of 8 MiB is too small: it needs "),
-            "{error}"
-        );
-        let enough = Options {
-            size: needed(&usage),
-            ..options()
-        };
-        if have_tools() {
-            make(&tree, &enough);
-        }
-    }
 }

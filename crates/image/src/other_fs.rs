@@ -3,6 +3,7 @@
 use tree::Tree;
 use uuid::Uuid;
 
+use crate::plain::Plain;
 use crate::{Error, Result, SparseFile, tool};
 
 /// A file system whose tool fills a whole image.
@@ -51,9 +52,10 @@ pub fn format(
         .env("DETERMINISTIC_SEED", "1")
         .args(["-q", "-f"])
         .args(arguments);
-    if let Some(tree) = tree {
+    let plain = tree.map(Plain::of).transpose()?;
+    if let Some(plain) = &plain {
         command.arg(if kind == Kind::Xfs { "-p" } else { "--rootdir" });
-        command.arg(tree.path());
+        command.arg(plain.tree().path());
     }
     tool::run(command.arg(image.path())).map(drop)
 }

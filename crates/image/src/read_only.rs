@@ -5,6 +5,7 @@ use std::fs::File;
 use tree::Tree;
 use uuid::Uuid;
 
+use crate::plain::Plain;
 use crate::{Result, SparseFile, tool};
 
 /// Writes an erofs image of `tree` into the empty `file`.
@@ -23,7 +24,8 @@ pub fn erofs(
     if let Some(compression) = compression {
         command.args(["-z", compression]);
     }
-    tool::run(command.arg(image.path()).arg(tree.path()))?;
+    let plain = Plain::of(tree)?;
+    tool::run(command.arg(image.path()).arg(plain.tree().path()))?;
     image.renewed()
 }
 
@@ -32,7 +34,8 @@ pub fn erofs(
 pub fn squashfs(file: File, tree: &Tree, words: &[&str], epoch: Option<i64>) -> Result<SparseFile> {
     let image = SparseFile::open(file)?;
     let mut command = tool::command("mksquashfs");
-    command.arg(tree.path()).arg(image.path());
+    let plain = Plain::of(tree)?;
+    command.arg(plain.tree().path()).arg(image.path());
     command.args(["-noappend", "-no-progress", "-quiet"]);
     match epoch {
         Some(epoch) => command.env("SOURCE_DATE_EPOCH", epoch.to_string()),

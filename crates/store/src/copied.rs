@@ -168,7 +168,7 @@ fn same(tree: &Tree, a: &Path, b: &Path) -> Result<bool> {
     }
 }
 
-fn attributes(tree: &Tree, path: &Path, stat: Stat) -> tree::Result<tree::index::Attributes> {
+fn attributes(tree: &Tree, path: &Path, stat: Stat) -> tree::Result<impl PartialEq + use<>> {
     let (dir, name) = tree.parent_of(path)?;
     let entry = Entry {
         path,
@@ -176,7 +176,7 @@ fn attributes(tree: &Tree, path: &Path, stat: Stat) -> tree::Result<tree::index:
         dir: dir.as_fd(),
         name: &name,
     };
-    entry.attributes()
+    entry.attributes_and_flags()
 }
 
 /// Of two files of one length.

@@ -27,6 +27,8 @@ pub struct Options {
     pub ownership: bool,
     /// Attributes: `user.*`, `security.*` (labels, capabilities), `trusted.*` except overlayfs's own, and POSIX ACLs.
     pub attributes: bool,
+    /// The inode flags that are kept for entries, as [`flags`](crate::flags) does it.
+    pub flags: bool,
     /// Mode, owner, times and attributes of the root directory itself, as `cp -a from/. to` does.
     pub root: bool,
     /// What becomes of owners, where they are copied.
@@ -38,6 +40,7 @@ impl Default for Options {
         Self {
             ownership: true,
             attributes: true,
+            flags: true,
             root: true,
             shift: Shift::default(),
         }
@@ -261,6 +264,9 @@ pub(crate) fn attributes_of(entry: &Entry<'_>, options: &Options) -> Result<Attr
         let acl = [ACL_ACCESS, ACL_DEFAULT].iter().any(|a| a.to_bytes() == key);
         (wanted || acl) && !starts(b"trusted.overlay.")
     });
+    if !options.flags {
+        crate::flags::take(&mut attributes);
+    }
     options.shift.attributes(&mut attributes);
     Ok(attributes)
 }

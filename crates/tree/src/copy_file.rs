@@ -4,10 +4,13 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{self, SeekFrom};
+use rustix::fs::{self, FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
 use crate::{Error, Result};
+
+/// Bytes of a stretch of data from which on its blocks are asked for at once.
+const LARGE: u64 = 1 << 20;
 
 /// Makes the content of `to` that of `from`, both from their beginnings whatever their offsets are.
 ///
@@ -30,6 +33,10 @@ pub fn copy_file(from: &File, to: &File) -> Result<()> {
             Ok(None) => break,
             Err(e) => return Err(Error::errno("find the data of", here, e)),
         };
+        if end - start >= LARGE {
+            // its blocks at once: to find them a page at a time takes as long as to copy; who cannot finds them so
+            let _ = fs::fallocate(to, FallocateFlags::empty(), start, end - start);
+        }
         let done = copy_in_kernel(from, to, start, end).map_err(|e| Error::errno("write", here, e))?;
         copy_by_hand(from, to, done, end)?;
         at = end;

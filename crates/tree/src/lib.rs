@@ -14,6 +14,7 @@ mod copy_entry;
 mod copy_file;
 mod deed;
 mod error;
+pub mod flags;
 pub mod index;
 mod remove;
 mod rooted;
@@ -22,6 +23,7 @@ pub mod walk;
 mod xattr;
 
 pub use copy_entry::copy_entry;
+pub use copy_file::copy_file;
 pub use deed::Deed;
 pub use error::{Error, Result};
 pub use remove::remove_tree;

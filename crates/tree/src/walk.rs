@@ -44,7 +44,14 @@ impl Entry<'_> {
 
     /// Its extended attributes that this process may see, sorted by name.
     pub fn attributes(&self) -> Result<Attributes> {
-        crate::xattr::read(self.dir, self.name, self.path)
+        Ok(self.attributes_and_flags()?.0)
+    }
+
+    /// Its [`attributes`](Self::attributes), and the inode flags that are kept for it.
+    pub fn attributes_and_flags(&self) -> Result<(Attributes, fs::IFlags)> {
+        let mut attributes = crate::xattr::read(self.dir, self.name, self.path)?;
+        let flags = crate::flags::take(&mut attributes);
+        Ok((attributes, flags))
     }
 }
 

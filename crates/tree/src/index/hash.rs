@@ -48,6 +48,8 @@ impl Job {
 }
 
 type Digests = Vec<(usize, [u8; 32])>;
+/// What the jobs come to, by the numbers of their entries.
+type Parts = Vec<(usize, Hashed)>;
 
 /// Takes files as they are found and starts threads once there is enough to do for them.
 pub(super) struct Hasher<'scope, 'env> {
@@ -58,7 +60,7 @@ pub(super) struct Hasher<'scope, 'env> {
     /// The large files: their numbers and sizes.
     large: Vec<(usize, u64)>,
     send: Option<SyncSender<Job>>,
-    workers: Vec<ScopedJoinHandle<'scope, Result<Vec<(usize, Hashed)>>>>,
+    workers: Vec<ScopedJoinHandle<'scope, Result<Parts>>>,
 }
 
 impl<'scope, 'env> Hasher<'scope, 'env> {
@@ -153,7 +155,7 @@ impl<'scope, 'env> Hasher<'scope, 'env> {
         failure.map_or_else(|| Ok(self.join(all)), Err)
     }
 
-    fn join(&self, all: Vec<(usize, Hashed)>) -> Digests {
+    fn join(&self, all: Parts) -> Digests {
         let mut digests = Digests::new();
         let mut parts: HashMap<usize, Vec<Pieces>> = HashMap::new();
         for (number, hashed) in all {
@@ -170,7 +172,7 @@ impl<'scope, 'env> Hasher<'scope, 'env> {
     }
 }
 
-fn work(receive: &Mutex<Receiver<Job>>, go_on: GoOn<'_>) -> Result<Vec<(usize, Hashed)>> {
+fn work(receive: &Mutex<Receiver<Job>>, go_on: GoOn<'_>) -> Result<Parts> {
     let mut hashed = Vec::new();
     loop {
         let job = receive.lock().unwrap_or_else(PoisonError::into_inner).recv();

@@ -74,7 +74,7 @@ pub(super) fn hash_stretch(file: &File, path: &Path, stretch: Range<u64>, go_on:
 pub(super) fn join(size: u64, all: &[Pieces]) -> [u8; 32] {
     let count = size.div_ceil(PIECE);
     let mut digests = vec![zeros(PIECE); count as usize];
-    if size % PIECE != 0
+    if !size.is_multiple_of(PIECE)
         && let Some(last) = digests.last_mut()
     {
         *last = zeros(size % PIECE);

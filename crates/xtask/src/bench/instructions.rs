@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
-use image::SparseFile;
 use image::qcow2::{self, Compression};
+use image::size::Usage;
+use image::{SparseFile, ext4};
 use serde_json::{Map, Value, json};
 use support::repository;
 use tree::Tree;
@@ -26,11 +27,12 @@ const COUNTS: &str = "crates/xtask/src/bench/instructions.json";
 /// A path: what is made ready, then run as often as is asked.
 type Hot = fn(&Path, u32) -> Result<()>;
 
-const HOT: [(&str, Hot); 6] = [
+const HOT: [(&str, Hot); 7] = [
     ("manifest: load and ids of 500 stages", manifest),
     ("index: scan and hash 4 MiB in 200 files", scan),
     ("index: one changed file over 4,000 entries", merge),
     ("index: digest of 4,000 entries", digest),
+    ("ext4: 20 MiB in 1,000 files", ext4_files),
     ("qcow2: 4 MiB to zlib clusters", zlib),
     ("qcow2: 4 MiB to zstd clusters", zstd),
 ];
@@ -183,6 +185,28 @@ fn digest(dir: &Path, times: u32) -> Result<()> {
     let index = Index::scan(&small_files(dir, 4000, 10)?, Times::Keep)?;
     for _ in 0..times {
         index.digest();
+    }
+    Ok(())
+}
+
+fn ext4_files(dir: &Path, times: u32) -> Result<()> {
+    let tree = small_files(&dir.join("tree"), 1000, 20 << 10)?;
+    // told, not counted: valgrind does not know all of the system calls that this takes
+    let usage = Usage {
+        inodes: 1011,
+        bytes: 20 << 20,
+    };
+    let options = ext4::Options {
+        uuid: uuid::Uuid::from_u128(1),
+        label: None,
+        offset: 0,
+        size: 64 << 20,
+        epoch: Some(1_700_000_000),
+    };
+    for time in 0..times {
+        // `mke2fs` is a process of its own, and not counted
+        let image = File::create_new(dir.join(format!("{time}.ext4")))?;
+        ext4::write(&SparseFile::new(image, options.size)?, &tree, &usage, &options)?;
     }
     Ok(())
 }
