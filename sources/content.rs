@@ -22,6 +22,9 @@ const CONTENT_TYPE: &str = "org.osbuild.files";
 
 const PARTIAL: &str = ".partial";
 
+/// So many files are waited for one by one; for more the file system is told to write all it has, whoever it is of.
+const FEW: usize = 3;
+
 /// The files of a store's source cache.
 #[derive(Debug, Clone)]
 pub(crate) struct Content {
@@ -60,14 +63,16 @@ impl Content {
         let path = dir.join(checksum.to_string());
         let failed = |e: io::Error| format!("cannot open {}: {e}", path.display());
         loop {
-            fault::step!(DirBuilder::new().recursive(true).mode(0o755).create(&dir))
-                .map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false);
             options.mode(0o644).custom_flags(OFlags::NOFOLLOW.bits() as i32);
             let file = match fault::step!(options.open(&path)) {
-                // another process has just cleaned up
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                // it is the first one, or another process has just cleaned up
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    fault::step!(DirBuilder::new().recursive(true).mode(0o755).create(&dir))
+                        .map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
+                    continue;
+                }
                 other => other.map_err(failed)?,
             };
             match fault::step!(flock(&file, FlockOperation::NonBlockingLockExclusive)) {
@@ -168,16 +173,27 @@ impl Partial {
 
     /// Lets the file into the store, if its checksum is right.
     pub(crate) fn commit(self) -> Result<(), String> {
-        if let Err(found) = self.verify() {
-            return Err(format!("expected {}, got {found}", self.checksum));
-        }
+        self.verified()?;
         // else a crash could leave the name without the bytes, which would then count as cached
         fault::step!(self.file.sync_data()).map_err(|e| self.cannot_write(e))?;
+        self.enter()
+    }
+
+    fn verified(&self) -> Result<(), String> {
+        self.verify()
+            .map_err(|found| format!("expected {}, got {found}", self.checksum))
+    }
+
+    /// Gives the file, which is on disk, its name.
+    fn enter(self) -> Result<(), String> {
         fault::step!(std::fs::rename(&self.path, &self.target))
             .map_err(|e| format!("cannot write {}: {e}", self.target.display()))
     }
 
     fn read_again(&mut self) -> io::Result<()> {
+        if self.file.metadata()?.len() == 0 {
+            return Ok(());
+        }
         let mut buffer = vec![0; 128 * 1024];
         loop {
             match fault::step!(self.file.read(&mut buffer))? {
@@ -204,6 +220,24 @@ impl Drop for Partial {
             std::fs::remove_file(&self.path).ok();
         }
     }
+}
+
+/// [`Partial::commit`] of several files, which are written to disk together: what came of each.
+pub(crate) fn commit(files: Vec<Partial>) -> Vec<(Checksum, Result<(), String>)> {
+    let many = files.get(FEW).is_some();
+    let synced = match files.first() {
+        Some(first) if many => fault::step!(rustix::fs::syncfs(&first.file)),
+        _ => Ok(()),
+    };
+    let commit = |file: Partial| match &synced {
+        _ if !many => file.commit(),
+        Ok(()) => file.verified().and_then(|()| file.enter()),
+        Err(error) => Err(file.cannot_write((*error).into())),
+    };
+    files
+        .into_iter()
+        .map(|file| (file.checksum.clone(), commit(file)))
+        .collect()
 }
 
 /// Whether `path` still names this file.
@@ -249,6 +283,35 @@ mod tests {
             .map(|e| e.unwrap().file_name().into_string().unwrap())
             .collect();
         assert_eq!(names, [ABC]);
+    }
+
+    #[test]
+    fn files_enter_together_except_those_that_are_wrong() {
+        use sha2::{Digest, Sha256};
+        let dir = tempfile::tempdir().unwrap();
+        let content = Content::new(dir.path());
+        for count in [FEW, 3 * FEW] {
+            let checksums: Vec<_> = (0..count)
+                .map(|n| format!("sha256:{}", hex::encode(Sha256::digest(format!("{count} {n}")))))
+                .map(|name| Checksum::parse(&name).unwrap())
+                .collect();
+            let files = checksums.iter().enumerate().map(|(n, checksum)| {
+                let mut partial = content.partial(checksum, &Stop::default()).unwrap().unwrap();
+                let text = format!("{count} {n}");
+                partial
+                    .write(if n == 1 { b"wrong" } else { text.as_bytes() })
+                    .unwrap();
+                partial
+            });
+            for (n, (checksum, result)) in commit(files.collect()).into_iter().enumerate() {
+                assert_eq!(checksum, checksums[n]);
+                assert_eq!(
+                    (result.is_ok(), content.contains(&checksum)),
+                    (n != 1, n != 1),
+                    "{result:?}"
+                );
+            }
+        }
     }
 
     #[test]

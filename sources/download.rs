@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Read;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::attempts::{Attempts, Location};
@@ -11,6 +12,7 @@ use crate::client::{Client, Fault};
 use crate::content::{Content, Partial};
 use crate::digest::Checksum;
 use crate::pool::{Reporter, Stop};
+use crate::settling::Settling;
 
 /// The largest list of mirrors that is read.
 const MAX_TEXT: u64 = 16 << 20;
@@ -25,7 +27,8 @@ pub(crate) struct Downloads {
     stop: Stop,
     hosts: Mutex<BTreeMap<String, Host>>,
     /// What makes every further download useless, such as a full disk.
-    broken: Mutex<Option<String>>,
+    broken: Arc<Mutex<Option<String>>>,
+    settling: Settling,
 }
 
 /// What is known of a host.
@@ -42,7 +45,8 @@ impl Downloads {
             content,
             stop,
             hosts: Mutex::default(),
-            broken: Mutex::default(),
+            broken: Arc::default(),
+            settling: Settling::default(),
         }
     }
 
@@ -51,7 +55,8 @@ impl Downloads {
         self.client.shutdown();
     }
 
-    /// Brings the file with this checksum into the store, from the first location that gives it whole.
+    /// Brings the file with this checksum, from the first location that gives it whole. In the store it is when
+    /// [`Self::settle`] says so.
     pub(crate) fn file(
         &self,
         checksum: &Checksum,
@@ -64,6 +69,7 @@ impl Downloads {
         let _span = trace::span("download").with("item", checksum.to_string());
         let partial = self.content.partial(checksum, &self.stop);
         let Some(mut partial) = partial.map_err(|e| self.local(checksum, e))? else {
+            self.settling.is_there(checksum);
             return Ok(());
         };
         // killed just before it was let in
@@ -77,7 +83,34 @@ impl Downloads {
                 result.map_err(|fault| (fault, progress))
             })?;
         }
-        partial.commit().map_err(|e| self.local(checksum, e))
+        let broken = Arc::clone(&self.broken);
+        self.settling.add(partial, move |error| {
+            lock(&broken).get_or_insert_with(|| error.to_owned());
+        });
+        Ok(())
+    }
+
+    /// The files that have come into the store since this was asked last.
+    pub(crate) fn entered(&self) -> Vec<Checksum> {
+        self.settling.entered()
+    }
+
+    /// Waits until what was brought is in the store, or it is known why it cannot be: what came of each file, given what
+    /// [`Self::file`] said. When `cancelled` is set it does not wait.
+    pub(crate) fn settle<'a>(
+        &self,
+        files: impl Iterator<Item = (&'a Checksum, Result<(), String>)>,
+        cancelled: &AtomicBool,
+    ) -> Vec<Result<(), String>> {
+        let settled = self.settling.wait(cancelled);
+        let result = |checksum: &Checksum| match settled.get(checksum) {
+            Some(Err(error)) => Err(format!("cannot fetch {checksum}: {error}")),
+            Some(Ok(())) => Ok(()),
+            None => Err("interrupted".into()),
+        };
+        files
+            .map(|(checksum, brought)| brought.and_then(|()| result(checksum)))
+            .collect()
     }
 
     /// Reads a small text, such as a list of mirrors.
@@ -215,7 +248,7 @@ impl Downloads {
             *resumed = false;
         }
         let mut body = answer.body;
-        let mut buffer = vec![0; 128 * 1024];
+        let mut buffer = vec![0; 64 * 1024];
         let mut pace = Pace::new(self.client.machine().limits.stall);
         loop {
             if self.stop.is_set() {

@@ -31,6 +31,7 @@ pub mod repositories;
 mod resolver;
 mod rhsm;
 mod session;
+mod settling;
 mod skopeo;
 mod skopeo_index;
 #[cfg(test)]

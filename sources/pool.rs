@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// How often the caller looks whether it was cancelled.
-const TICK: Duration = Duration::from_millis(50);
+pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 /// How long a cancelled caller waits for its threads. One that is in the middle of a name lookup or a connect, which
 /// nothing interrupts, is left to itself: it finds the [`Stop`] set and ends.

@@ -1,5 +1,6 @@
 //! One call of a source: what is there already, what must come, what came of it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::attempts::Location;
@@ -83,14 +84,27 @@ impl<'a> Session<'a> {
             Ok(locations) => downloads.file(&wanted[i].checksum, locations, reporter),
             Err(error) => Err(error.clone()),
         };
-        let done = |i: usize, result: &Result<(), String>| {
-            if result.is_ok() {
-                self.request
-                    .events
-                    .done(&self.results[self.missing[i].index].item);
+        let items: HashMap<_, _> = self
+            .missing
+            .iter()
+            .map(|missing| (missing.checksum.clone(), &self.results[missing.index].item))
+            .collect();
+        let tell = || {
+            for item in self
+                .downloads
+                .entered()
+                .iter()
+                .filter_map(|checksum| items.get(checksum))
+            {
+                self.request.events.done(item);
             }
         };
-        let results = self.run(self.missing.len(), work, done);
+        let results = self.run(self.missing.len(), work, |_, _| tell());
+        let missing = self.missing.iter().map(|missing| &missing.checksum);
+        let results = self
+            .downloads
+            .settle(missing.zip(results), self.request.cancelled);
+        tell();
         self.end(results)
     }
 

@@ -26,7 +26,7 @@ pub enum Reply {
     Stall(Vec<u8>, usize),
 }
 
-/// Serves until it is dropped, each connection in a thread of its own, one request a connection.
+/// Serves until it is dropped, each connection in a thread of its own. One on which all went well is kept for the next request.
 #[derive(Debug)]
 pub struct Httpd {
     address: SocketAddr,
@@ -64,7 +64,7 @@ impl Httpd {
                 }
                 let sender = sender.clone();
                 // a client that has gone away is its own affair
-                std::thread::spawn(move || answer(stream, &shared, &sender));
+                std::thread::spawn(move || serve(&stream, &shared, &sender));
             }
         });
         Self {
@@ -116,20 +116,64 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn answer(mut stream: TcpStream, shared: &Mutex<Shared>, asked: &Sender<String>) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
-    let request = lines.next().transpose()?.unwrap_or_default();
-    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut from = None;
-    for line in lines.by_ref() {
-        let line = line?.to_ascii_lowercase();
-        if line.is_empty() {
+/// Answers what is asked on a connection.
+fn serve(stream: &TcpStream, shared: &Mutex<Shared>, asked: &Sender<String>) -> std::io::Result<()> {
+    // an answer is one write: nothing is to wait for more of it
+    stream.set_nodelay(true)?;
+    let mut lines = BufReader::new(stream.try_clone()?);
+    while let Some(request) = Request::read(&mut lines)? {
+        if lock(shared).ended || !answer(stream, &request, shared, asked)? || request.is_last {
             break;
         }
-        if let Some(range) = line.strip_prefix("range: bytes=") {
-            from = range.trim_end_matches('-').parse::<usize>().ok();
+    }
+    Ok(())
+}
+
+struct Request {
+    path: String,
+    /// The first byte that is wanted.
+    from: Option<usize>,
+    is_last: bool,
+}
+
+impl Request {
+    /// The next one; `None` when the client has gone.
+    fn read(lines: &mut impl BufRead) -> std::io::Result<Option<Self>> {
+        let mut line = String::new();
+        if lines.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        let mut request = Self {
+            path: line.split(' ').nth(1).unwrap_or_default().to_owned(),
+            from: None,
+            // content that a client does not expect would be the next answer to it
+            is_last: !line.starts_with("GET ") || line.trim_end().ends_with("HTTP/1.0"),
+        };
+        loop {
+            line.clear();
+            lines.read_line(&mut line)?;
+            line.make_ascii_lowercase();
+            match line.trim_end().split_once(": ") {
+                Some(("range", range)) => {
+                    let range = range.trim_start_matches("bytes=").trim_end_matches('-');
+                    request.from = range.parse().ok();
+                }
+                Some(("connection", "close")) => request.is_last = true,
+                Some(_) => {}
+                None => return Ok(Some(request)),
+            }
         }
     }
+}
+
+/// Whether the connection can be used again.
+fn answer(
+    mut stream: &TcpStream,
+    request: &Request,
+    shared: &Mutex<Shared>,
+    asked: &Sender<String>,
+) -> std::io::Result<bool> {
+    let (path, from) = (request.path.clone(), request.from);
     let reply = {
         let mut shared = lock(shared);
         shared.requests.push(path.clone());
@@ -143,43 +187,42 @@ fn answer(mut stream: TcpStream, shared: &Mutex<Shared>, asked: &Sender<String>)
         }
         reply
     };
+    let mut send = |status: &str, length: usize, more: &str, content: &[u8]| {
+        let whole = length == content.len();
+        let close = if whole && !request.is_last {
+            ""
+        } else {
+            "Connection: close\r\n"
+        };
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{more}{close}\r\n");
+        stream.write_all(&[head.as_bytes(), content].concat())?;
+        Ok(whole)
+    };
+    let part = |content: &[u8], length: usize| content[..length.min(content.len())].to_vec();
     match reply {
-        Reply::Status(status) => head(&mut stream, &format!("{status} Status"), 0, ""),
+        Reply::Status(status) => send(&format!("{status} Status"), 0, "", b""),
         Reply::Cut(content, length) | Reply::CutOnce(content, length) => {
-            head(&mut stream, "200 OK", content.len(), "")?;
-            stream.write_all(&content[..length.min(content.len())])
+            send("200 OK", content.len(), "", &part(&content, length))?;
+            Ok(false)
         }
         Reply::Typed(content, kind) => {
             let kind = format!("Content-Type: {kind}\r\n");
-            head(&mut stream, "200 OK", content.len(), &kind)?;
-            stream.write_all(&content)
+            send("200 OK", content.len(), &kind, &content)
         }
         Reply::Content(content) => match from.filter(|from| *from < content.len()) {
-            None => {
-                head(&mut stream, "200 OK", content.len(), "")?;
-                stream.write_all(&content)
-            }
+            None => send("200 OK", content.len(), "", &content),
             Some(from) => {
                 let total = content.len();
                 let range = format!("Content-Range: bytes {from}-{}/{total}\r\n", total - 1);
-                head(&mut stream, "206 Partial Content", total - from, &range)?;
-                stream.write_all(&content[from..])
+                send("206 Partial Content", total - from, &range, &content[from..])
             }
         },
-        Reply::Silence => stream.read(&mut [0]).map(drop),
+        Reply::Silence => stream.read(&mut [0]).map(|_| false),
         Reply::Stall(content, length) => {
-            head(&mut stream, "200 OK", content.len(), "")?;
-            stream.write_all(&content[..length.min(content.len())])?;
-            stream.read(&mut [0]).map(drop)
+            send("200 OK", content.len(), "", &part(&content, length))?;
+            stream.read(&mut [0]).map(|_| false)
         }
     }
-}
-
-fn head(stream: &mut TcpStream, status: &str, length: usize, more: &str) -> std::io::Result<()> {
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{more}Connection: close\r\n\r\n"
-    )
 }
 
 #[cfg(test)]
@@ -188,7 +231,7 @@ mod tests {
 
     fn get(server: &Httpd, path: &str, header: &str) -> String {
         let mut stream = TcpStream::connect(server.address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\n{header}\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nConnection: close\r\n{header}\r\n").unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         text
@@ -206,5 +249,21 @@ mod tests {
         assert!(get(&server, "/b", "").ends_with("\r\n\r\n0123"));
         assert!(get(&server, "/c", "").starts_with("HTTP/1.1 404"));
         assert_eq!(server.requests(), ["/a", "/a", "/b", "/c"]);
+    }
+
+    #[test]
+    fn a_connection_is_kept() {
+        let server = Httpd::serve([("/a".to_owned(), Reply::Content(b"0123".to_vec()))]);
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream
+            .write_all(b"GET /a HTTP/1.1\r\n\r\nGET /none HTTP/1.1\r\n\r\n")
+            .unwrap();
+        stream.write_all(b"GET /a HTTP/1.0\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let answers: Vec<_> = text.split("HTTP/1.1 ").collect();
+        assert!(
+            answers[1].ends_with("0123") && answers[2].starts_with("404") && answers[3].ends_with("0123")
+        );
     }
 }

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{self, FileType, Mode, OFlags, XattrFlags};
+use filling::{Filling, Look};
+use rustix::fs::{self, FileType, Mode, OFlags};
 use tree::{Deed, Kind as TreeKind, Tree};
 
 use crate::tar::{Entry, Kind, Reader};
@@ -38,6 +38,7 @@ pub fn unpack(tree: &Tree, from: impl Read) -> Result<u64> {
 
 /// [`unpack`]; the device nodes that this process may not make are returned, for somebody who may.
 pub fn unpack_most(tree: &Tree, from: impl Read) -> Result<(u64, Vec<(PathBuf, Deed)>)> {
+    let _span = trace::span("unpack");
     let mut reader = Reader::new(from);
     let mut unpacker = Unpacker::new(tree);
     let mut count = 0;
@@ -56,6 +57,9 @@ pub struct Unpacker<'t> {
     /// Directories' times, which what is made in them changes.
     times: BTreeMap<PathBuf, (i64, u32)>,
     refused: Vec<(PathBuf, Deed)>,
+    filling: Filling,
+    /// The directory of the last file: the next one is most often in the same.
+    parent: Option<(PathBuf, OwnedFd)>,
 }
 
 impl<'t> Unpacker<'t> {
@@ -64,10 +68,18 @@ impl<'t> Unpacker<'t> {
             tree,
             times: BTreeMap::new(),
             refused: Vec::new(),
+            filling: Filling::new(),
+            parent: None,
         }
     }
 
-    /// Makes `entry`, the last one of `reader`, at `path`, which [`inside`] has told.
+    /// To be called when something of the tree was removed or renamed between two members: paths may lead elsewhere then.
+    pub fn tree_changed(&mut self) {
+        self.parent = None;
+    }
+
+    /// Makes `entry`, the last one of `reader`, at `path`, which [`inside`] has told. A file's content, owner, mode and
+    /// time may follow until [`Self::finish`].
     pub fn unpack(&mut self, path: &Path, entry: &Entry, reader: &mut Reader<impl Read>) -> Result<()> {
         if entry.kind == Kind::Directory {
             self.times.insert(path.to_owned(), entry.mtime);
@@ -75,16 +87,23 @@ impl<'t> Unpacker<'t> {
             // it may have taken a directory's place
             self.times.remove(path);
         }
-        let made = make(self.tree, path, entry, reader)
-            .map_err(|error| error.about(&format!("cannot unpack /{}", path.display())))?;
+        let made = self
+            .make(path, entry, reader)
+            .map_err(|error| error.about(&format!("cannot unpack /{}", path.display())));
+        let made = match made {
+            // what failed before it is what is told
+            Err(error) => return self.filling.finish().and(Err(error)),
+            Ok(made) => made,
+        };
         // what is unpacked later takes the place of what was to be made
         self.refused.retain(|(other, _)| other != path);
         self.refused.extend(made.map(|deed| (path.to_owned(), deed)));
         Ok(())
     }
 
-    /// Sets the directories' times; the device nodes that this process may not make.
-    pub fn finish(self) -> Result<Vec<(PathBuf, Deed)>> {
+    /// Waits for the files' content and sets the directories' times; the device nodes that this process may not make.
+    pub fn finish(mut self) -> Result<Vec<(PathBuf, Deed)>> {
+        self.filling.finish()?;
         let tree = self.tree;
         for (path, (seconds, nanoseconds)) in self.times {
             if matches!(tree.stat(&path)?, Some(stat) if stat.kind == TreeKind::Directory) {
@@ -93,35 +112,67 @@ impl<'t> Unpacker<'t> {
         }
         Ok(self.refused)
     }
+
+    /// Makes a member; or what would make it, if this process may not.
+    fn make(&mut self, path: &Path, entry: &Entry, reader: &mut Reader<impl Read>) -> Result<Option<Deed>> {
+        let tree = self.tree;
+        if entry.kind == Kind::File
+            && let Some(file) = self.beside_the_last(path)
+        {
+            self.filling.fill(file, path, entry, reader)?;
+            return Ok(None);
+        }
+        self.parent = None;
+        if entry.kind == Kind::Directory {
+            return directory(tree, path, entry).map(|()| None);
+        }
+        if path.as_os_str().is_empty() {
+            return Error::unsuitable("it would take the place of the root directory");
+        }
+        tree.mkdir_all(path.parent().unwrap_or(Path::new("")))?;
+        if entry.kind == Kind::HardLink {
+            return hard_link(tree, path, &inside(&entry.link)?).map(|()| None);
+        }
+        clear(tree, path)?;
+        match entry.kind {
+            Kind::File => {
+                let (dir, _) = tree.parent_of(path)?;
+                self.parent = Some((path.parent().unwrap_or(Path::new("")).to_owned(), dir));
+                let file = File::from(tree.open_at(path, NEW_FILE, 0o600)?);
+                self.filling.fill(file, path, entry, reader)?;
+                return Ok(None);
+            }
+            Kind::Symlink => tree.symlink(OsStr::from_bytes(&entry.link), path)?,
+            Kind::Fifo => node(tree, path, entry, FileType::Fifo)?,
+            Kind::CharDevice | Kind::BlockDevice => return device(tree, path, entry),
+            _ => {}
+        }
+        tree.chown(path, Some(entry.uid), Some(entry.gid))?;
+        if entry.kind != Kind::Symlink {
+            tree.chmod(path, entry.mode)?;
+        }
+        tree.set_mtime(path, entry.mtime.0, entry.mtime.1)?;
+        Ok(None)
+    }
+
+    /// A new file in the directory of the last one; `None` where that has to be done with more care. Since the last file
+    /// nothing was made or removed but other files in the same directory: its path leads where it led.
+    fn beside_the_last(&self, path: &Path) -> Option<File> {
+        let (parent, dir) = self.parent.as_ref()?;
+        if path.parent()? != parent {
+            return None;
+        }
+        let mode = Mode::from_raw_mode(0o600);
+        let file = fs::openat(dir, path.file_name()?, NEW_FILE | OFlags::CLOEXEC, mode);
+        file.ok().map(File::from)
+    }
 }
 
-/// Makes a member; or what would make it, if this process may not.
-fn make(tree: &Tree, path: &Path, entry: &Entry, reader: &mut Reader<impl Read>) -> Result<Option<Deed>> {
-    if entry.kind == Kind::Directory {
-        return directory(tree, path, entry).map(|()| None);
-    }
-    if path.as_os_str().is_empty() {
-        return Error::unsuitable("it would take the place of the root directory");
-    }
-    tree.mkdir_all(path.parent().unwrap_or(Path::new("")))?;
-    if entry.kind == Kind::HardLink {
-        return hard_link(tree, path, &inside(&entry.link)?).map(|()| None);
-    }
-    clear(tree, path)?;
-    match entry.kind {
-        Kind::File => return file(tree, path, entry, reader).map(|()| None),
-        Kind::Symlink => tree.symlink(OsStr::from_bytes(&entry.link), path)?,
-        Kind::Fifo => node(tree, path, entry, FileType::Fifo)?,
-        Kind::CharDevice | Kind::BlockDevice => return device(tree, path, entry),
-        _ => {}
-    }
-    tree.chown(path, Some(entry.uid), Some(entry.gid))?;
-    if entry.kind != Kind::Symlink {
-        tree.chmod(path, entry.mode)?;
-    }
-    tree.set_mtime(path, entry.mtime.0, entry.mtime.1)?;
-    Ok(None)
-}
+/// A file that nothing was there of.
+const NEW_FILE: OFlags = OFlags::WRONLY
+    .union(OFlags::CREATE)
+    .union(OFlags::EXCL)
+    .union(OFlags::NOFOLLOW);
 
 fn directory(tree: &Tree, path: &Path, entry: &Entry) -> Result<()> {
     match tree.stat(path)?.map(|stat| stat.kind) {
@@ -136,53 +187,7 @@ fn directory(tree: &Tree, path: &Path, entry: &Entry) -> Result<()> {
         }
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-    dress(&File::from(tree.open_at(path, flags, 0)?), entry)
-}
-
-fn file(tree: &Tree, path: &Path, entry: &Entry, reader: &mut Reader<impl Read>) -> Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-    let file = File::from(tree.open_at(path, flags, 0o600)?);
-    match &entry.ranges {
-        None => fill(&file, 0, entry.size, reader)?,
-        Some(ranges) => {
-            file.set_len(entry.size)?;
-            for (offset, length) in ranges {
-                fill(&file, *offset, *length, reader)?;
-            }
-        }
-    }
-    dress(&file, entry)?;
-    let (seconds, nanoseconds) = entry.mtime;
-    Ok(tree.set_mtime(path, seconds, nanoseconds)?)
-}
-
-fn fill(file: &File, mut at: u64, mut left: u64, reader: &mut Reader<impl Read>) -> Result<()> {
-    let mut buffer = vec![0; left.min(256 * 1024) as usize];
-    let mut content = reader.content();
-    while left > 0 {
-        let wanted = left.min(buffer.len() as u64) as usize;
-        content.read_exact(&mut buffer[..wanted])?;
-        file.write_all_at(&buffer[..wanted], at)?;
-        (at, left) = (at + wanted as u64, left - wanted as u64);
-    }
-    Ok(())
-}
-
-/// Owner, mode and attributes, in this order: a change of owner takes the setuid bit and capabilities away.
-fn dress(file: &File, entry: &Entry) -> Result<()> {
-    let (uid, gid) = (fs::Uid::from_raw(entry.uid), fs::Gid::from_raw(entry.gid));
-    fs::fchown(file, Some(uid), Some(gid)).map_err(std::io::Error::from)?;
-    fs::fchmod(file, Mode::from_raw_mode(entry.mode)).map_err(std::io::Error::from)?;
-    for (name, value) in &entry.attributes {
-        // a label belongs to the policy of the system that it came from
-        if name == b"security.selinux" {
-            continue;
-        }
-        let shown = String::from_utf8_lossy(name);
-        fs::fsetxattr(file, OsStr::from_bytes(name), value, XattrFlags::empty())
-            .map_err(|errno| Error::at(|| format!("cannot set the attribute {shown}"))(errno.into()))?;
-    }
-    Ok(())
+    Look::of(entry).apply(&File::from(tree.open_at(path, flags, 0)?))
 }
 
 fn hard_link(tree: &Tree, path: &Path, original: &Path) -> Result<()> {
@@ -257,5 +262,6 @@ pub fn inside(member: &[u8]) -> Result<PathBuf> {
     Ok(path)
 }
 
+mod filling;
 #[cfg(test)]
 mod tests;

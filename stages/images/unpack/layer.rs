@@ -39,10 +39,12 @@ impl<'t> Layer<'t> {
             let parent = path.parent().unwrap_or(Path::new(""));
             if name.as_bytes() == OPAQUE {
                 self.clear(parent)?;
+                unpacker.tree_changed();
             } else if let Some(hidden) = name.as_bytes().strip_prefix(WHITEOUT) {
                 // others of aufs mean nothing to an image
                 if !hidden.starts_with(WHITEOUT) {
                     self.hide(&parent.join(OsStr::from_bytes(hidden)))?;
+                    unpacker.tree_changed();
                 }
             } else {
                 // what is no directory takes the place of one of the layers below, whatever is in that
@@ -52,6 +54,7 @@ impl<'t> Layer<'t> {
                     && !path.as_os_str().is_empty()
                 {
                     self.tree.remove_all(&path)?;
+                    unpacker.tree_changed();
                 }
                 unpacker.unpack(&path, &entry, &mut reader)?;
                 self.brought.insert(path);

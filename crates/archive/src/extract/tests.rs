@@ -1,4 +1,7 @@
+use std::os::unix::fs::FileExt;
 use std::process::Command;
+
+use rustix::fs::XattrFlags;
 
 use super::*;
 
@@ -47,6 +50,15 @@ fn with_records(records: &str, member: &Hostile<'_>, content: &[u8]) -> Vec<u8> 
     bytes.extend(block(member));
     bytes.extend_from_slice(content);
     bytes.resize(bytes.len().next_multiple_of(512) + 1024, 0);
+    bytes
+}
+
+/// A file of the archive.
+fn file(name: &str, content: &[u8]) -> Vec<u8> {
+    let size = format!("{:011o}", content.len());
+    let mut bytes = block(&Hostile(b'0', name, "", size.as_bytes()));
+    bytes.extend_from_slice(content);
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
     bytes
 }
 
@@ -184,6 +196,94 @@ fn what_is_in_the_way_is_replaced_except_full_directories() {
     assert!(message.contains("directory"), "{message}");
     assert!(error(&tree, &[b'x'; 2048]).contains("not a tar archive"));
     assert!(error(&tree, &archive(&[Hostile(b'Q', "a", "", EMPTY)])).contains('Q'));
+}
+
+/// Content is written while the archive is read on: it goes to the file that it came with, whatever follows.
+#[test]
+fn files_of_all_sizes_keep_their_content() {
+    let content = |seed: usize, length: usize| -> Vec<u8> {
+        (0..length).map(|at| ((at * 31 + seed) >> 3) as u8).collect()
+    };
+    let sizes = [
+        0, 1, 511, 512, 262_143, 262_144, 262_145, 1_500_000, 4096, 0, 70_000,
+    ];
+    let members: Vec<_> = (0..400)
+        .map(|n| (format!("d{}/f{n}", n / 30), content(n, sizes[n % sizes.len()])))
+        .collect();
+    let mut bytes = Vec::new();
+    for (number, (name, content)) in members.iter().enumerate() {
+        if number % 3 == 0 {
+            // an earlier file of that name, which lives on under another
+            bytes.extend(file(name, b"the first"));
+            bytes.extend(block(&Hostile(b'1', &format!("h{number}"), name, EMPTY)));
+        }
+        bytes.extend(file(name, content));
+    }
+    bytes.extend([0; 1024]);
+    let (_dir, tree) = tree();
+    unpack(&tree, &bytes[..]).unwrap();
+    for (number, (name, content)) in members.iter().enumerate() {
+        assert!(&tree.read(name).unwrap() == content, "{name}");
+        let stat = tree.stat(name).unwrap().unwrap();
+        assert_eq!((stat.mode, stat.mtime.0), (0o644, 0), "{name}");
+        if number % 3 == 0 {
+            assert_eq!(tree.read_text(format!("h{number}")).unwrap(), "the first");
+        }
+    }
+}
+
+#[test]
+fn a_path_that_leads_elsewhere_is_followed_anew() {
+    let (dir, tree) = tree();
+    let bytes = archive(&[
+        Hostile(b'5', "one/b/", "", EMPTY),
+        Hostile(b'5', "two/b/", "", EMPTY),
+        Hostile(b'2', "a", "one", EMPTY),
+        Hostile(b'0', "a/b/x", "", EMPTY),
+        Hostile(b'0', "a/b/y", "", EMPTY),
+        Hostile(b'2', "a", "two", EMPTY),
+        Hostile(b'0', "a/b/z", "", EMPTY),
+        Hostile(b'0', "a/b/y", "", EMPTY),
+    ]);
+    unpack(&tree, &bytes[..]).unwrap();
+    let names = |path| std::fs::read_dir(dir.path().join(path)).unwrap().count();
+    assert_eq!((names("one/b"), names("two/b")), (2, 2));
+    // and by somebody else's hand
+    let mut unpacker = Unpacker::new(&tree);
+    for (number, name) in ["a/b/1", "a/b/2"].into_iter().enumerate() {
+        if number == 1 {
+            tree.remove_file("a").unwrap();
+            tree.symlink("one", "a").unwrap();
+            unpacker.tree_changed();
+        }
+        let bytes = file(name, b"x");
+        let mut reader = Reader::new(&bytes[..]);
+        let entry = reader.entry().unwrap().unwrap();
+        unpacker.unpack(Path::new(name), &entry, &mut reader).unwrap();
+    }
+    unpacker.finish().unwrap();
+    assert!(tree.is_file("two/b/1") && tree.is_file("one/b/2"));
+}
+
+#[test]
+fn the_first_file_that_cannot_be_written_is_told() {
+    let (_dir, tree) = tree();
+    let label = |name: &str| {
+        let record = "28 SCHILY.xattr.userx=value\n";
+        assert_eq!(record.len(), 28);
+        with_records(record, &Hostile(b'0', name, "", EMPTY), b"")
+    };
+    let mut bytes = Vec::new();
+    for number in 0..100 {
+        bytes.extend(file(&format!("good{number}"), b"x"));
+    }
+    // attributes without a name space are none
+    for name in ["bad", "worse"] {
+        let member = label(name);
+        bytes.extend(&member[..member.len() - 1024]);
+    }
+    let text = error(&tree, &bytes);
+    assert!(text.contains("/bad: cannot set the attribute userx"), "{text}");
 }
 
 /// Oracle: GNU tar packs, in all its formats, and this unpacks.
