@@ -2,8 +2,7 @@
 //!
 //! Installs the .deb files of the input `packages` with the tree's own dpkg, without network and without starting
 //! anything. The packages must be a complete set: nothing is resolved here. An empty tree is bootstrapped: the files of
-//! the essential packages and of all they depend on are extracted first, then dpkg, in the tree, installs these and
-//! all others. A tree that has packages gets more.
+//! all packages are extracted first, then dpkg, in the tree, configures them. A tree that has packages gets more.
 //!
 //! The result depends on the packages and the options only. Package scripts see the time of the pipeline's source-epoch
 //! (without one: the date of the newest package) where their tools honour SOURCE_DATE_EPOCH; the initramfs of each kernel
@@ -18,6 +17,7 @@
 mod ahead;
 mod ar;
 mod archive;
+mod bootstrap;
 mod control;
 mod database;
 mod docs;
@@ -39,10 +39,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use archive::Deb;
+use bootstrap::Bootstrap;
 use control::Control;
+use database::qualified;
 use dpkg::Dpkg;
-use extract::Extractor;
-use plan::{Relations, Set};
+use extract::{Found, Place};
+use plan::{Relations, Round, Set};
 
 /// Options of `org.osbuild.deb`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -78,10 +80,10 @@ module::stage! {
     needs: [Anything],
     libraries: [
         include_str!("deb/ahead.rs"), include_str!("deb/ar.rs"), include_str!("deb/archive.rs"),
-        include_str!("deb/control.rs"), include_str!("deb/database.rs"), include_str!("deb/docs.rs"),
+        include_str!("deb/bootstrap.rs"), include_str!("deb/control.rs"), include_str!("deb/database.rs"), include_str!("deb/docs.rs"),
         include_str!("deb/dpkg.rs"), include_str!("deb/extract.rs"), include_str!("deb/identity.rs"),
         include_str!("deb/initramfs.rs"), include_str!("deb/layout.rs"), include_str!("deb/plan.rs"),
-        include_str!("deb/quiet.rs"), include_str!("deb/tidy.rs"),
+        include_str!("deb/quiet.rs"), include_str!("deb/shortcuts.sh"), include_str!("deb/tidy.rs"), ::archive::SOURCE_DIGEST,
     ],
 }
 
@@ -135,27 +137,22 @@ fn unpack(tree: &Tree, debs: &[Deb], options: &Options) -> Result<()> {
     database::record(tree, &unpacked)
 }
 
-/// Extracts the files of the packages `which` of `debs` and returns the paths of each.
+/// Extracts the files of the packages `which` of `debs` and returns what each has.
 fn extract<'d>(
     tree: &Tree,
     debs: &'d [Deb],
     which: &Set,
     options: &Options,
-) -> Result<Vec<(&'d Deb, Vec<std::path::PathBuf>)>> {
-    let base_files = debs.iter().find(|deb| deb.control.package() == "base-files");
-    layout::merge_usr(tree, base_files)?;
-    // the top directories get their owners and modes from base-files
-    let is_first = |deb: &&Deb| deb.control.package() != "base-files";
-    let mut list: Vec<&Deb> = which.iter().map(|i| &debs[*i]).collect();
-    list.sort_by_key(is_first);
-    let mut extractor = Extractor::new(tree);
-    let mut unpacked = Vec::new();
-    let wanted = |path: &std::path::Path| !(options.exclude.docs && docs::excluded(path));
-    ahead::for_each(&list, |data| {
-        unpacked.push(extractor.extract(data, wanted)?);
-        Ok(())
+) -> Result<Vec<(&'d Deb, Vec<Found>)>> {
+    let order = extract::order(debs, which).into_iter();
+    let list: Vec<&Deb> = order.filter(|i| which.contains(i)).map(|i| &debs[i]).collect();
+    let found = extract::all(tree, &list, |_, path| {
+        match options.exclude.docs && docs::excluded(path) {
+            true => Place::Nowhere,
+            false => Place::There,
+        }
     })?;
-    Ok(list.into_iter().zip(unpacked).collect())
+    Ok(list.into_iter().zip(found).collect())
 }
 
 /// Installs the packages with the tree's dpkg.
@@ -164,13 +161,20 @@ fn install(args: &Args<Options>, debs: &[Deb]) -> Result<()> {
     let relations = Relations::new(&controls);
     let empty = !database::is_there(&args.tree);
     let base = if empty { relations.base() } else { Set::new() };
+    let mut bootstrap = None;
     if empty {
         ensure!(
             controls.iter().any(|control| control.package() == "dpkg"),
             "the tree has no packages and the input has no dpkg: add the essential packages"
         );
         println!("bootstrapping with {} packages", base.len());
-        extract(&args.tree, debs, &base, &args.options)?;
+        bootstrap = Bootstrap::of(debs)?;
+        let native = match &mut bootstrap {
+            Some(bootstrap) => bootstrap.unpack(&args.tree, debs, &base, &args.options)?,
+            None => extract(&args.tree, debs, &base, &args.options).map(|_| false)?,
+        };
+        bootstrap = bootstrap.filter(|_| native);
+        args.tree.mkdir_all("var/lib/dpkg")?;
         args.tree.append("var/lib/dpkg/status", "")?;
     }
     if args.options.exclude.docs {
@@ -188,38 +192,51 @@ fn install(args: &Args<Options>, debs: &[Deb]) -> Result<()> {
     let files = dpkg.show(debs)?;
     add_architectures(&dpkg, &controls)?;
     preseed(&dpkg, &tree, &args.options.debconf)?;
-    let round = |unpack: &Set, configure: Option<&Set>, force: &[&str]| {
-        let files = unpack.iter().map(|i| files[*i].as_str());
-        dpkg.run(
-            force
-                .iter()
-                .copied()
-                .chain(["--no-triggers", "--unpack"])
-                .chain(files),
-        )?;
-        quiet::hold_services(&tree)?;
-        let Some(configure) = configure.filter(|set| !set.is_empty()) else {
-            return Ok(());
-        };
-        let names: Vec<_> = configure.iter().map(|i| qualified(&controls[*i])).collect();
-        let names = names.iter().map(String::as_str);
-        quiet::with_stand_ins(&tree, || {
-            dpkg.run(
-                force
-                    .iter()
-                    .copied()
-                    .chain(["--no-triggers", "--configure"])
-                    .chain(names),
-            )
-        })
-    };
+
     let rest: Set = (0..debs.len()).filter(|i| !base.contains(i)).collect();
+    let mut rounds = relations.rounds(&rest);
     if empty {
         // dpkg knows of no package yet, and the files of all of these are there
-        round(&base, Some(&base), &["--force-depends"])?;
+        rounds.insert(
+            0,
+            Round {
+                unpack: base.clone(),
+                configure: base,
+            },
+        );
     }
-    for step in relations.rounds(&rest) {
-        round(&step.unpack, Some(&step.configure), &["--force-depends"])?;
+    let configure = |set: &Set| {
+        let names: Vec<_> = set.iter().map(|i| qualified(&controls[*i])).collect();
+        let names = names.iter().map(String::as_str);
+        match names.len() {
+            0 => Ok(()),
+            _ => dpkg.run(
+                ["--force-depends", "--no-triggers", "--configure"]
+                    .into_iter()
+                    .chain(names),
+            ),
+        }
+    };
+    let unpack = |set: &Set| {
+        let files = set.iter().map(|i| files[*i].as_str());
+        dpkg.run(
+            ["--force-depends", "--no-triggers", "--unpack"]
+                .into_iter()
+                .chain(files),
+        )?;
+        quiet::hold_services(&tree)
+    };
+    let mut done = Set::new();
+    for round in &rounds {
+        let left = match &bootstrap {
+            Some(bootstrap) => bootstrap.enter(&tree, &dpkg, &round.unpack, &mut done)?,
+            None => round.unpack.clone(),
+        };
+        if !left.is_empty() {
+            bootstrap = None;
+            unpack(&left)?;
+        }
+        quiet::with_stand_ins(&tree, || configure(&round.configure))?;
     }
     quiet::with_stand_ins(&tree, || dpkg.run(["--configure", "--pending"]))?;
     initramfs::make(&tree, &dpkg)?;
@@ -251,12 +268,4 @@ fn preseed(dpkg: &Dpkg<'_>, tree: &Tree, lines: &[String]) -> Result<()> {
     );
     let text = lines.iter().fold(String::new(), |text, line| text + line + "\n");
     dpkg.tool("debconf-set-selections").input(text).run()
-}
-
-/// `NAME:ARCHITECTURE` where a package can be installed for several architectures at once.
-fn qualified(control: &Control) -> String {
-    match control.get("Multi-Arch") {
-        Some("same") => format!("{}:{}", control.package(), control.architecture()),
-        _ => control.package().to_owned(),
-    }
 }

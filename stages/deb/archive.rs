@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use archive::tar::{Kind, Reader};
 use module::{Context, Result, bail, ensure};
 
 use super::ar::{self, Member};
@@ -17,7 +18,19 @@ pub struct Deb {
     pub control: Control,
     /// When it was built, in seconds since 1970, as the file itself says.
     pub date: i64,
+    control_archive: Member,
     data: Member,
+}
+
+/// A file of a package's control archive: a script, or a list for dpkg.
+#[derive(Debug, Clone)]
+pub struct ControlFile {
+    pub name: String,
+    /// The permission bits.
+    pub mode: u32,
+    /// Seconds since 1970.
+    pub mtime: i64,
+    pub content: Vec<u8>,
 }
 
 /// The compressed bytes of a member, uncompressed while they are read.
@@ -46,11 +59,13 @@ impl Deb {
                 })
                 .with_context(|| format!("the archive has no member {stem}"))
         };
-        let control = uncompressed(path, find("control.tar")?)?;
+        let control_archive = find("control.tar")?.clone();
+        let control = uncompressed(path, &control_archive)?;
         Ok(Self {
             path: path.to_owned(),
             control: Control::parse(&control_file(control)?)?,
             date: first.mtime,
+            control_archive,
             data: find("data.tar")?.clone(),
         })
     }
@@ -58,6 +73,34 @@ impl Deb {
     /// The files of the package as a tar stream.
     pub fn data(&self) -> Result<Stream> {
         uncompressed(&self.path, &self.data)
+    }
+
+    /// All files of its control archive, in their order.
+    pub fn control_files(&self) -> Result<Vec<ControlFile>> {
+        let stream = uncompressed(&self.path, &self.control_archive)?;
+        let mut reader = Reader::new(stream.take(MAX_CONTROL));
+        let mut files = Vec::new();
+        while let Some(entry) = reader.entry().context("its control archive is damaged")? {
+            if entry.kind != Kind::File {
+                continue;
+            }
+            let name = String::from_utf8_lossy(&entry.path).into_owned();
+            let name = name.strip_prefix("./").unwrap_or(&name);
+            let fits = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+            ensure!(
+                !name.is_empty() && name.chars().all(fits),
+                "its control archive has a file `{name}`, which dpkg has no use for"
+            );
+            let mut content = Vec::new();
+            reader.content().read_to_end(&mut content)?;
+            files.push(ControlFile {
+                name: name.to_owned(),
+                mode: entry.mode & 0o777,
+                mtime: entry.mtime.0,
+                content,
+            });
+        }
+        Ok(files)
     }
 
     /// `NAME_VERSION_ARCH`, as the file would be called in an archive.
@@ -95,12 +138,11 @@ fn uncompressed(path: &Path, member: &Member) -> Result<Stream> {
 
 /// The text of the file `control` in the control archive.
 fn control_file(stream: Stream) -> Result<String> {
-    let mut archive = tar::Archive::new(stream.take(MAX_CONTROL));
-    for entry in archive.entries()? {
-        let mut entry = entry.context("its control archive is damaged")?;
-        if matches!(entry.path_bytes().as_ref(), b"./control" | b"control") {
+    let mut reader = Reader::new(stream.take(MAX_CONTROL));
+    while let Some(entry) = reader.entry().context("its control archive is damaged")? {
+        if matches!(entry.path.as_slice(), b"./control" | b"control") {
             let mut text = Vec::new();
-            entry.read_to_end(&mut text)?;
+            reader.content().read_to_end(&mut text)?;
             return Ok(String::from_utf8_lossy(&text).into_owned());
         }
     }

@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 use module::{Chroot, Context, Exit, Result, Tool, Tree};
 use rustix::mount::{MountFlags, mount_bind_recursive, mount_remount};
 
-use super::archive::Deb;
+use super::archive::{ControlFile, Deb};
+use super::database::write_control_file;
 
 /// Our files while packages are installed, in the tree's `/run`, which is a tmpfs then.
 pub const WORK: &str = "run/osbuild-deb";
 /// Where dpkg tells what it is doing, line by line.
 const STATUS: &str = "run/osbuild-deb/status";
+
+/// Where dpkg has the control archive of the package it unpacks.
+const CONTROL: &str = "var/lib/dpkg/tmp.ci";
 
 /// Every run: no service asks anything; files an earlier stage wrote stay; nothing is synced, the executor does that.
 const OPTIONS: [&str; 7] = [
@@ -93,6 +97,38 @@ impl<'t> Dpkg<'t> {
             .iter()
             .fold(tool, |tool, (name, value)| tool.env(name, value));
         tool.env("SOURCE_DATE_EPOCH", self.epoch.to_string())
+    }
+
+    /// Runs the script that comes before a package's files, as dpkg does for a package it does not know: from a
+    /// directory with all files of the control archive. `version` is dpkg's own.
+    pub fn preinst(&self, deb: &Deb, control_files: &[ControlFile], version: &str) -> Result<()> {
+        self.tree.remove_all(CONTROL)?;
+        self.tree.mkdir_all(CONTROL)?;
+        for file in control_files {
+            write_control_file(self.tree, &format!("{CONTROL}/{}", file.name), file)?;
+        }
+        let control = &deb.control;
+        let code = self
+            .tool(&format!("/{CONTROL}/preinst"))
+            .arg("install")
+            .env("DPKG_ROOT", "")
+            .env("DPKG_ADMINDIR", "/var/lib/dpkg")
+            .env("DPKG_RUNNING_VERSION", version)
+            .env("DPKG_MAINTSCRIPT_PACKAGE", control.package())
+            .env("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1")
+            .env("DPKG_MAINTSCRIPT_ARCH", control.architecture())
+            .env("DPKG_MAINTSCRIPT_NAME", "preinst")
+            .env("DPKG_MAINTSCRIPT_DEBUG", "0")
+            .status()?;
+        self.tree.remove_all(CONTROL)?;
+        if code != 0 {
+            eprintln!(
+                "error: {}: its preinst failed with exit code {code}; its output above says why",
+                deb.label()
+            );
+            return Err(Exit(1).into());
+        }
+        Ok(())
     }
 
     /// Runs dpkg with `arguments`. Its failure ends the stage with its exit code, after a line that names the packages.

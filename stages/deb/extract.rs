@@ -1,19 +1,68 @@
 //! Writing the files of a package into the tree, as `dpkg --unpack` would, without its scripts.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use archive::extract::inside;
+use archive::tar::{Entry, Kind, Reader};
 use module::{Context, Result, Tree, bail, ensure};
 use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
-use tar::{Archive, Entry, EntryType};
 
-/// Names of pax records that carry an extended attribute.
-const XATTR: &str = "SCHILY.xattr.";
+use super::archive::Deb;
+use super::plan::Set;
+use super::{ahead, layout};
+
+/// dpkg's name for a configuration file that was unpacked but not yet compared with the one that may be there.
+pub const NEW: &str = ".dpkg-new";
+/// Bytes written at once.
+const BUFFER: usize = 1 << 17;
+
+/// The order in which all packages are extracted: the top directories get their owners and modes from
+/// base-files, those below from the packages of `first`.
+pub fn order(debs: &[Deb], first: &Set) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..debs.len()).collect();
+    order.sort_by_key(|i| (debs[*i].control.package() != "base-files", !first.contains(i)));
+    order
+}
+
+/// Extracts the files of packages, uncompressing several at once, to the places that `place` says for the package of
+/// a number and a path. Returns what each has.
+pub fn all(tree: &Tree, debs: &[&Deb], place: impl Fn(usize, &Path) -> Place) -> Result<Vec<Vec<Found>>> {
+    let base_files = debs.iter().find(|deb| deb.control.package() == "base-files");
+    layout::merge_usr(tree, base_files.copied())?;
+    let mut extractor = Extractor::new(tree);
+    let mut found = Vec::new();
+    ahead::for_each(debs, |data| {
+        let number = found.len();
+        found.push(extractor.extract_to(data, |path| place(number, path))?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Where an entry goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It is left out.
+    Nowhere,
+    /// To its path.
+    There,
+    /// Beside its path, under its name with [`NEW`].
+    Beside,
+}
+
+/// An entry of an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Relative to the root; empty for the root itself.
+    pub path: PathBuf,
+    pub is_directory: bool,
+}
 
 /// Writes tar entries into a tree. Directories that are there keep their owner and mode, links to directories are
 /// followed (inside the tree), anything else is replaced.
@@ -22,6 +71,7 @@ pub struct Extractor<'t> {
     tree: &'t Tree,
     /// The directory of the last entry: archives list a directory's files one after another.
     parent: Option<(PathBuf, OwnedFd)>,
+    buffer: Vec<u8>,
 }
 
 /// What the header of an entry says of owner, mode and time.
@@ -30,68 +80,109 @@ struct Attributes {
     gid: Gid,
     mode: Mode,
     times: Timestamps,
-    xattrs: Vec<(String, Vec<u8>)>,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl<'t> Extractor<'t> {
     /// One that writes into `tree`.
     pub fn new(tree: &'t Tree) -> Self {
-        Self { tree, parent: None }
+        Self {
+            tree,
+            parent: None,
+            buffer: vec![0; BUFFER],
+        }
     }
 
-    /// Writes the entries of `stream` for which `wanted` (given the path relative to the root) holds. Returns the
-    /// paths of all of them, those left out included.
-    pub fn extract(&mut self, stream: impl Read, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
-        let mut paths = Vec::new();
-        for entry in Archive::new(stream).entries()? {
-            let entry = entry.context("its data archive is damaged")?;
-            let path = inside(&entry.path_bytes())?;
-            if !path.as_os_str().is_empty() && wanted(&path) {
-                self.write(entry, &path)
+    /// Writes the entries of `stream` for which `wanted` (given the path relative to the root) holds. Returns
+    /// all of them, those left out included.
+    pub fn extract(&mut self, stream: impl Read, wanted: impl Fn(&Path) -> bool) -> Result<Vec<Found>> {
+        self.extract_to(stream, |path| match wanted(path) {
+            true => Place::There,
+            false => Place::Nowhere,
+        })
+    }
+
+    /// [`Self::extract`], each entry to the place that `place` says.
+    pub fn extract_to(&mut self, stream: impl Read, place: impl Fn(&Path) -> Place) -> Result<Vec<Found>> {
+        let mut all = Vec::new();
+        let mut reader = Reader::new(stream);
+        while let Some(mut entry) = reader.entry().context("its data archive is damaged")? {
+            let path = inside(&entry.path)?;
+            let is_directory = entry.kind == Kind::Directory;
+            let place_of_entry = match path.as_os_str().is_empty() {
+                true => Place::Nowhere,
+                false => place(&path),
+            };
+            if place_of_entry != Place::Nowhere {
+                if entry.kind == Kind::HardLink {
+                    let original = inside(&entry.link)?;
+                    entry.link = match place(&original) {
+                        Place::Beside => beside(&original).into_os_string().into_vec(),
+                        _ => original.into_os_string().into_vec(),
+                    };
+                }
+                let target = match place_of_entry {
+                    Place::Beside => beside(&path),
+                    _ => path.clone(),
+                };
+                self.write(&entry, &mut reader, &target)
                     .with_context(|| format!("cannot extract /{}", path.display()))?;
             }
-            paths.push(path);
+            all.push(Found { path, is_directory });
         }
-        Ok(paths)
+        Ok(all)
     }
 
-    fn write(&mut self, mut entry: Entry<'_, impl Read>, path: &Path) -> Result<()> {
-        let attributes = Attributes::of(&mut entry)?;
+    fn write(&mut self, entry: &Entry, reader: &mut Reader<impl Read>, path: &Path) -> Result<()> {
+        let attributes = Attributes::of(entry);
         let name = path.file_name().context("it has no name")?;
-        match entry.header().entry_type() {
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+        match entry.kind {
+            Kind::File => {
+                ensure!(entry.ranges.is_none(), "sparse files have no place in a package");
                 let file = self.create(path, |dir| {
                     let flags =
                         OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                     fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)
                 })?;
-                attributes.fill(file.into(), &mut entry)
+                let mut file = File::from(file);
+                self.fill(&mut file, entry.size, reader)?;
+                attributes.apply(&file)
             }
-            EntryType::Directory => self.directory(path, &attributes),
-            EntryType::Symlink => {
-                let target = entry.link_name_bytes().context("the link leads nowhere")?;
-                let target = OsString::from_vec(target.into_owned());
-                self.create(path, |dir| fs::symlinkat(&target, dir, name))?;
+            Kind::Directory => self.directory(path, &attributes),
+            Kind::Symlink => {
+                ensure!(!entry.link.is_empty(), "the link leads nowhere");
+                let target = OsStr::from_bytes(&entry.link);
+                self.create(path, |dir| fs::symlinkat(target, dir, name))?;
                 attributes.apply_at(self.parent(path)?.as_fd(), name.as_ref(), false)
             }
-            EntryType::Link => {
-                let original = inside(&entry.link_name_bytes().context("the link leads nowhere")?)?;
-                let (from, from_name) = self.tree.parent_of(&original)?;
+            Kind::HardLink => {
+                let (from, from_name) = self.tree.parent_of(Path::new(OsStr::from_bytes(&entry.link)))?;
                 self.create(path, |dir| {
                     fs::linkat(&from, &from_name, dir, name, AtFlags::empty())
                 })
             }
-            EntryType::Fifo => {
+            Kind::Fifo => {
                 let make = |dir: &OwnedFd| fs::mknodat(dir, name, fs::FileType::Fifo, attributes.mode, 0);
                 self.create(path, make)?;
                 attributes.apply_at(self.parent(path)?.as_fd(), name.as_ref(), true)
             }
-            EntryType::Char | EntryType::Block if path.starts_with("dev") => {
+            Kind::CharDevice | Kind::BlockDevice if path.starts_with("dev") => {
                 println!("left out the device node /{}", path.display());
                 Ok(())
             }
             other => bail!("entries of the type {other:?} have no place in a package"),
         }
+    }
+
+    fn fill(&mut self, file: &mut File, mut left: u64, reader: &mut Reader<impl Read>) -> Result<()> {
+        let mut content = reader.content();
+        while left > 0 {
+            let length = left.min(BUFFER as u64) as usize;
+            content.read_exact(&mut self.buffer[..length])?;
+            file.write_all(&self.buffer[..length])?;
+            left -= length as u64;
+        }
+        Ok(())
     }
 
     /// Makes `path` with `make`, in the place of what may be there.
@@ -135,47 +226,34 @@ impl<'t> Extractor<'t> {
 }
 
 impl Attributes {
-    fn of(entry: &mut Entry<'_, impl Read>) -> Result<Self> {
-        let mut xattrs = Vec::new();
-        for record in entry.pax_extensions()?.into_iter().flatten() {
-            let record = record?;
-            if let Some(name) = record.key().ok().and_then(|key| key.strip_prefix(XATTR)) {
-                xattrs.push((name.to_owned(), record.value_bytes().to_vec()));
-            }
-        }
-        let header = entry.header();
-        let id = |id: std::io::Result<u64>| {
-            // the last number is nobody's: to the kernel it means not to change the owner
-            let id = u32::try_from(id?).ok().filter(|id| *id != u32::MAX);
-            id.context("its owner is out of range")
-        };
+    fn of(entry: &Entry) -> Self {
         let at = Timespec {
-            tv_sec: i64::try_from(header.mtime()?).unwrap_or(0),
-            tv_nsec: 0,
+            tv_sec: entry.mtime.0,
+            tv_nsec: entry.mtime.1.into(),
         };
-        Ok(Self {
-            uid: Uid::from_raw(id(header.uid())?),
-            gid: Gid::from_raw(id(header.gid())?),
-            mode: Mode::from_raw_mode(header.mode()? & 0o7777),
+        Self {
+            uid: Uid::from_raw(entry.uid),
+            gid: Gid::from_raw(entry.gid),
+            mode: Mode::from_raw_mode(entry.mode),
             times: Timestamps {
                 last_access: at,
                 last_modification: at,
             },
-            xattrs,
-        })
+            xattrs: entry.attributes.clone(),
+        }
     }
 
-    /// Writes the content of `entry` into the new `file` and dresses it. Owner first: a change of owner takes the
-    /// setuid bit and capabilities away.
-    fn fill(&self, mut file: File, entry: &mut impl Read) -> Result<()> {
-        std::io::copy(entry, &mut file)?;
-        fs::fchown(&file, Some(self.uid), Some(self.gid))?;
-        fs::fchmod(&file, self.mode)?;
+    /// Dresses a new file that has its content. Owner first: a change of owner takes the setuid bit and
+    /// capabilities away.
+    fn apply(&self, file: &File) -> Result<()> {
+        fs::fchown(file, Some(self.uid), Some(self.gid))?;
+        fs::fchmod(file, self.mode)?;
         for (name, value) in &self.xattrs {
-            fs::fsetxattr(&file, name, value, XattrFlags::empty())
-                .with_context(|| format!("cannot set its attribute {name}"))?;
+            let name = OsStr::from_bytes(name);
+            fs::fsetxattr(file, name, value, XattrFlags::empty())
+                .with_context(|| format!("cannot set its attribute {}", name.display()))?;
         }
-        Ok(fs::futimens(&file, &self.times)?)
+        Ok(fs::futimens(file, &self.times)?)
     }
 
     fn apply_at(&self, dir: std::os::fd::BorrowedFd<'_>, name: &Path, with_mode: bool) -> Result<()> {
@@ -193,16 +271,9 @@ impl Attributes {
     }
 }
 
-/// The path of an archive member relative to the root of the tree; one that leads out of it is refused.
-fn inside(member: &[u8]) -> Result<PathBuf> {
-    let member = Path::new(std::ffi::OsStr::from_bytes(member));
-    let mut path = PathBuf::new();
-    for component in member.components() {
-        match component {
-            Component::Normal(name) => path.push(name),
-            Component::CurDir | Component::RootDir => {}
-            _ => bail!("its member `{}` leads out of the tree", member.display()),
-        }
-    }
-    Ok(path)
+/// The path of `path` until it is configured.
+pub fn beside(path: &Path) -> PathBuf {
+    let mut new: OsString = path.as_os_str().to_owned();
+    new.push(NEW);
+    new.into()
 }

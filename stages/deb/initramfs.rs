@@ -4,8 +4,13 @@ use std::collections::BTreeSet;
 
 use module::{Result, Tree};
 
-use super::dpkg::Dpkg;
-use super::quiet::INITRAMFS_CALLS;
+use super::dpkg::{Dpkg, WORK};
+use super::quiet::{INITRAMFS_CALLS, with_mounts};
+
+/// What all scripts that make an initramfs with initramfs-tools read.
+const FUNCTIONS: &str = "usr/share/initramfs-tools/hook-functions";
+/// Functions of ours before them: of the programs that are started half are spared, and the result is the same.
+const SHORTCUTS: &str = include_str!("shortcuts.sh");
 
 /// Runs update-initramfs as often as needed: once for each kernel.
 pub fn make(tree: &Tree, dpkg: &Dpkg<'_>) -> Result<()> {
@@ -18,10 +23,18 @@ pub fn make(tree: &Tree, dpkg: &Dpkg<'_>) -> Result<()> {
             present.insert(version.to_owned());
         }
     }
-    for call in calls(&tree.read_text(INITRAMFS_CALLS)?, &present) {
-        dpkg.tool("update-initramfs").args(&call).run()?;
+    let calls = calls(&tree.read_text(INITRAMFS_CALLS)?, &present);
+    let mut shortcuts = Vec::new();
+    if tree.is_file(FUNCTIONS) {
+        let source = format!("{WORK}/hook-functions");
+        tree.write(&source, [SHORTCUTS.as_bytes(), &tree.read(FUNCTIONS)?].concat())?;
+        shortcuts.push((source, FUNCTIONS.to_owned()));
     }
-    Ok(())
+    with_mounts(tree, &shortcuts, || {
+        calls
+            .iter()
+            .try_for_each(|call| dpkg.tool("update-initramfs").args(call).run())
+    })
 }
 
 /// The calls to make for the ones that were `noted`, one on a line, where the kernels `present` have an initramfs.
@@ -78,5 +91,33 @@ mod tests {
         assert_eq!(run("-u\n-c -k 6\n", &["5", "6"]), ["-c -k 6", "-u -k 5"]);
         assert_eq!(run("-u -k 5\n", &["5", "6"]), ["-u -k 5"]);
         assert_eq!(run("-u\n", &[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn shortcuts_say_what_the_programs_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = r#"
+            cd "$1"; root=$(pwd -P); mkdir -p a/b; echo x >a/b/file; ln -s b a/link; ln -s file a/b/other
+            for path in a/b/file a/b a/link a/link/file a/b/other a//b a/./b a/b/ a/b/.. a/none none/none . '' /; do
+                for path in "$path" "$root/$path" "//$root/$path" "/$path"; do
+                    for call in 'realpath -ms' 'realpath -s' realpath 'readlink -f' 'readlink -e' readlink; do
+                        ours=$($call "$path" 2>&1); ours="$ours $?"
+                        theirs=$(command $call "$path" 2>&1); theirs="$theirs $?"
+                        [ "$ours" = "$theirs" ] || echo "$call $path: $ours, not $theirs"
+                    done
+                done
+            done
+            for path in /bin /bin/sh /sbin /lib /usr/bin/sh; do
+                [ "$(readlink -f $path)" = "$(command readlink -f $path)" ] || echo "readlink $path"
+            done
+            mkdir -p a/b a/new/dir && test -d a/new/dir || echo mkdir
+            ! mkdir -p a/b/file 2>/dev/null || echo mkdir over a file"#;
+        let output = std::process::Command::new("sh")
+            .args(["-c", &format!("{SHORTCUTS}{script}"), "sh"])
+            .arg(dir.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(text.trim(), "");
     }
 }

@@ -1,7 +1,6 @@
 //! The top of an empty tree: `/bin`, `/lib` and the like are links into `/usr` (merged /usr).
 
-use std::ffi::OsStr;
-
+use archive::tar::{Kind, Reader};
 use module::{Context, Result, Tree};
 
 use super::archive::Deb;
@@ -39,14 +38,13 @@ fn libraries_of(architecture: &str) -> &'static [&'static str] {
 }
 
 fn brings_links(base_files: &Deb) -> Result<bool> {
-    for entry in tar::Archive::new(base_files.data()?).entries()? {
-        let entry = entry.context("the data archive of base-files is damaged")?;
-        let path = entry.path()?;
-        let mut names = path.components().map(|c| c.as_os_str()).filter(|n| *n != ".");
-        if entry.header().entry_type().is_symlink()
-            && names.next() == Some(OsStr::new("bin"))
-            && names.next().is_none()
-        {
+    let mut reader = Reader::new(base_files.data()?);
+    while let Some(entry) = reader
+        .entry()
+        .context("the data archive of base-files is damaged")?
+    {
+        let path = entry.path.strip_prefix(b"./").unwrap_or(&entry.path);
+        if entry.kind == Kind::Symlink && path == b"bin" {
             return Ok(true);
         }
     }

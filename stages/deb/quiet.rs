@@ -25,11 +25,20 @@ const NOTE_INITRAMFS: &str = "#!/bin/sh\nfor word; do case $word in -c*|-u*)\n\
     echo 'update-initramfs: noted, it runs once when all packages are configured'\n\
     exit;; esac; done\nexec /run/osbuild-deb/real-update-initramfs \"$@\"\n";
 
+/// Host keys are taken out of the tree again, since every machine makes its own: what takes time is left out.
+const NO_HOST_KEY: &str = "#!/bin/sh\nfile= action= before=\nfor word; do\n\
+    case $before$word in -f/etc/ssh/ssh_host_*) file=$word;; esac\n\
+    case $word in -t|-l) action=$word;; esac\n\
+    before=$word\ndone\n\
+    case $file$action in\n\
+    ?*-t) echo 'the machine makes one of its own' | tee \"$file\" >\"$file.pub\"; exit;;\n\
+    ?*-l) exit;;\nesac\nexec /run/osbuild-deb/real-ssh-keygen \"$@\"\n";
+
 /// Where [`NOTE_INITRAMFS`] writes.
 pub const INITRAMFS_CALLS: &str = "run/osbuild-deb/initramfs";
 
 /// Programs that do something else while packages are configured.
-const STAND_INS: [(&str, &str); 4] = [
+const STAND_INS: [(&str, &str); 5] = [
     // starts what has only an init script
     ("usr/sbin/start-stop-daemon", NOTHING),
     // its index is never the same twice, and a timer makes it on the running system
@@ -37,6 +46,7 @@ const STAND_INS: [(&str, &str); 4] = [
     // otherwise scripts look for the disks and the swap of the machine that builds
     ("usr/bin/ischroot", NOTHING),
     ("usr/sbin/update-initramfs", NOTE_INITRAMFS),
+    ("usr/bin/ssh-keygen", NO_HOST_KEY),
 ];
 
 /// Forbids services to be started. To be called again after packages were unpacked: one may bring a policy.
@@ -61,7 +71,7 @@ pub fn release_services(tree: &Tree) -> Result<()> {
 /// Runs `action` while the stand-ins are mounted over the programs they stand for. They have to be away while packages
 /// are unpacked: a mounted file cannot be replaced.
 pub fn with_stand_ins(tree: &Tree, action: impl FnOnce() -> Result<()>) -> Result<()> {
-    let mut mounted = Vec::new();
+    let mut mounts = Vec::new();
     for (path, script) in STAND_INS {
         if tree.stat(path)?.is_some_and(|st| st.kind == Kind::File) {
             let name = path.rsplit('/').next().unwrap_or(path);
@@ -71,18 +81,28 @@ pub fn with_stand_ins(tree: &Tree, action: impl FnOnce() -> Result<()>) -> Resul
             // the program itself stays within reach
             let real = format!("{WORK}/real-{name}");
             tree.write(&real, "")?;
-            bind(tree, path, &real)?;
-            mounted.push(real);
-            bind(tree, &source, path)?;
-            mounted.push(path.to_owned());
+            mounts.push((path.to_owned(), real));
+            mounts.push((source, path.to_owned()));
         }
     }
+    with_mounts(tree, &mounts, action)
+}
+
+/// Runs `action` while files of the tree are mounted over others: source and target, one after another.
+pub fn with_mounts(
+    tree: &Tree,
+    mounts: &[(String, String)],
+    action: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    for (source, target) in mounts {
+        bind(tree, source, target)?;
+    }
     let result = action();
-    for path in mounted {
+    for (_, target) in mounts {
         // opened again: that leads to what is mounted there
-        let top = open(tree, &path)?;
+        let top = open(tree, target)?;
         unmount(by_descriptor(&top), UnmountFlags::DETACH)
-            .with_context(|| format!("cannot unmount the stand-in on /{path} of the tree"))?;
+            .with_context(|| format!("cannot unmount the stand-in on /{target} of the tree"))?;
     }
     result
 }

@@ -68,6 +68,9 @@ impl Lab {
             .unwrap();
         }
         more(&root);
+        // as Debian's packages do; without them dpkg makes them
+        let sums = r#"cd "$1"; find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | xargs -0r md5sum >DEBIAN/md5sums"#;
+        run(Command::new("sh").args(["-c", sums, "sh"]).arg(&root));
         run(Command::new("dpkg-deb")
             .arg(format!("-Z{compression}"))
             .args(["--root-owner-group", "--build"])
@@ -282,6 +285,102 @@ fn an_empty_tree_becomes_a_system_and_grows() {
         lab.text("one/etc/machine-id"),
         "0123456789abcdef0123456789abcdef\n"
     );
+}
+
+/// What dpkg writes when it unpacks is the oracle for what is written without it.
+#[test]
+fn unpacking_all_at_once_makes_what_dpkg_makes() {
+    let Some(lab) = lab() else { return };
+    lab.base();
+    let app = [
+        (
+            "DEBIAN/preinst",
+            "#!/bin/sh\nset -e\nenv | grep ^DPKG_MAINTSCRIPT | grep -v DEBUG >>/var/scripts\ncat ${0%/*}/conffiles >>/var/scripts\n",
+        ),
+        (
+            "DEBIAN/postinst",
+            "#!/bin/sh\ngrep -c . /etc/app.conf /etc/app.conf.d/x >>/var/scripts\n",
+        ),
+        ("DEBIAN/conffiles", "/etc/app.conf\n/etc/app.conf.d/x\n"),
+        (
+            "DEBIAN/md5sums",
+            "9dd4e461268c8034f5c8564e155c67a6  usr/bin/app\n",
+        ),
+        ("etc/app.conf", "from the package\n"),
+        ("etc/app.conf.d/x", "too\n"),
+        ("usr/bin/app", "x"),
+        ("usr/share/doc/app/README", "long"),
+        ("usr/share/doc/app/copyright", "free"),
+    ];
+    lab.deb("app", "Section: misc\nX-Other: kept\n", &app);
+    let watcher = [
+        ("DEBIAN/postinst", "#!/bin/sh\n"),
+        (
+            "DEBIAN/triggers",
+            "# what it waits for\ninterest /usr/share/watched\ninterest-noawait by-name\nactivate other\n",
+        ),
+    ];
+    lab.deb("watcher", "Depends: app\n", &watcher);
+    let (options, base) = (json!({"exclude": {"docs": true}}), ["dpkg", "base-files"]);
+    lab.install(
+        "at-once",
+        &["dpkg", "base-files", "app", "watcher"],
+        options.clone(),
+    )
+    .unwrap();
+    lab.install("by-dpkg", &base, options.clone()).unwrap();
+    lab.install("by-dpkg", &["app", "watcher"], options).unwrap();
+    let (ours, theirs) = (lab.snapshot("at-once"), lab.snapshot("by-dpkg"));
+    for path in ours.keys().chain(theirs.keys()) {
+        let [ours, theirs] = [&ours, &theirs].map(|snapshot| {
+            let (mode, uid, content) = snapshot.get(path)?;
+            Some((mode, uid, String::from_utf8_lossy(content)))
+        });
+        assert_eq!(ours, theirs, "{}", path.display());
+    }
+}
+
+#[test]
+fn what_a_preinst_diverts_is_unpacked_where_it_belongs() {
+    let Some(lab) = lab() else { return };
+    lab.base();
+    let diverts = "#!/bin/sh\nset -e\n\
+        printf '/usr/share/thing\\n/usr/share/thing.real\\nb-diverter\\n' >/var/lib/dpkg/diversions\n";
+    lab.deb("a-first", "", &[("usr/share/first", "first")]);
+    lab.deb(
+        "b-diverter",
+        "",
+        &[("DEBIAN/preinst", diverts), ("usr/share/x", "x")],
+    );
+    lab.deb("c-victim", "", &[("usr/share/thing", "its own")]);
+    let names = ["dpkg", "base-files", "a-first", "b-diverter", "c-victim"];
+    lab.install("tree", &names, json!({})).unwrap();
+    assert_eq!(lab.text("tree/usr/share/thing.real"), "its own");
+    for name in ["first", "x"] {
+        assert!(lab.path("tree/usr/share").join(name).exists(), "{name}");
+    }
+    let installed = lab.text("tree/var/lib/dpkg/status");
+    assert_eq!(installed.matches("install ok installed").count(), 5);
+}
+
+#[test]
+fn packages_with_a_file_in_common_are_unpacked_by_dpkg() {
+    let Some(lab) = lab() else { return };
+    lab.base();
+    lab.deb("new", "Replaces: old\n", &[("usr/share/thing", "new")]);
+    lab.deb(
+        "old",
+        "",
+        &[("usr/share/thing", "old"), ("usr/share/rest", "old")],
+    );
+    lab.install("tree", &["dpkg", "base-files", "old", "new"], json!({}))
+        .unwrap();
+    assert_eq!(lab.text("tree/usr/share/thing"), "new");
+    assert!(!lab.text("tree/var/lib/dpkg/info/old.list").contains("thing"));
+
+    lab.deb("foe", "", &[("usr/share/thing", "foe")]);
+    let error = lab.install("broken", &["dpkg", "base-files", "old", "foe"], json!({}));
+    assert_eq!(error.unwrap_err().downcast_ref::<Exit>().unwrap().0, 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The list itself, for the machine's own calls and for those of 32-bit programs.
 //!
 //! `EPERM` is what a missing capability would give; `ENOSYS` where programs ask whether the kernel has the call and
-//! have another way without it.
+//! have another way without it. 0 makes a call that does nothing succeed.
 
 use libc::{ENOSYS, EPERM};
 
@@ -55,6 +55,12 @@ const fn not(number: libc::c_long, argument: u32, value: u32) -> Call {
         number: number as u32,
         refusal: Refusal::Equal { argument, value },
     }
+}
+
+/// It does nothing, and says that it did. What a box writes is made durable once, when its tree enters the store; a crash
+/// before that leaves nothing to lose. Package managers sync every file, which takes longer than all else they do.
+const fn skip(number: libc::c_long) -> Call {
+    deny(number, 0)
 }
 
 /// asm-generic/ioctls.h: input pretended on a terminal, and the console's own menu.
@@ -134,6 +140,14 @@ pub(super) static NATIVE: Table = Table {
         not(libc::SYS_ioctl, 1, TIOCLINUX),
         not(libc::SYS_socket, 0, AF_VSOCK),
         not(libc::SYS_socket, 2, NETLINK_KOBJECT_UEVENT),
+        skip(libc::SYS_fsync),
+        skip(libc::SYS_fdatasync),
+        skip(libc::SYS_sync),
+        skip(libc::SYS_syncfs),
+        #[cfg(not(target_arch = "powerpc64"))]
+        skip(libc::SYS_sync_file_range),
+        #[cfg(target_arch = "powerpc64")]
+        skip(libc::SYS_sync_file_range2),
     ],
 };
 
@@ -194,5 +208,10 @@ pub(super) static COMPAT: Option<Table> = Some(Table {
         not(359, 2, NETLINK_KOBJECT_UEVENT),
         // its arguments are in memory; C libraries use the calls of their own that it stands for
         deny(102, ENOSYS), // socketcall
+        skip(118),         // fsync
+        skip(148),         // fdatasync
+        skip(36),          // sync
+        skip(344),         // syncfs
+        skip(314),         // sync_file_range
     ],
 });
