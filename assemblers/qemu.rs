@@ -7,8 +7,8 @@
 //!
 //! The boot loader `grub2` is made by grub-mkimage of the build root (`grub2-mkimage`, or else `grub-mkimage`) from its
 //! modules in `/usr/lib/grub`: on `i386-pc` it goes behind a DOS table or into a GPT's BIOS boot partition, on
-//! `powerpc-ieee1275` into the PReP partition. A DOS table has it unless `bootloader` says otherwise. `zipl` needs mounted
-//! file systems: there is the stage `org.osbuild.zipl.inst` for it.
+//! `powerpc-ieee1275` into the PReP partition. A DOS table has it unless `bootloader` says otherwise. `zipl` of the build root is
+//! run on the file systems, which the kernel mounts for it: that alone takes the machine's root, or `--in-vm`.
 //!
 //! In format 2 the name means the stage `org.osbuild.qemu`; there this is `org.osbuild.qemu.assembler`.
 
@@ -27,6 +27,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::disk_image::{self, Form};
+
+mod zipl;
 
 /// Options of `org.osbuild.qemu`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -157,8 +159,8 @@ enum RootType {
 module::assembler! {
     file: "qemu.rs", name: "org.osbuild.qemu", options: Options, run: run,
     aliases: ["org.osbuild.qemu.assembler"],
-    needs: [Mounts],
-    libraries: [image::SOURCE_DIGEST, archive::SOURCE_DIGEST, include_str!("disk_image.rs")],
+    needs: [Mounts, LoopDevicesForZipl],
+    libraries: [image::SOURCE_DIGEST, archive::SOURCE_DIGEST, include_str!("disk_image.rs"), include_str!("qemu/zipl.rs")],
 }
 
 /// Where GRUB finds its configuration and modules.
@@ -201,11 +203,27 @@ fn run(args: Args<Options>) -> Result<()> {
         epoch: identity.time,
     };
     disk_image::make(args.output()?, &options.filename, &form, identity, |file| {
-        Ok(compose::compose(file, &spec)?)
+        let disk = compose::compose(file, &spec)?;
+        if options.loader() == Some(Loader::Zipl) {
+            zipl::install(&disk, &mounts(partitions))?;
+        }
+        Ok(disk)
     })
 }
 
+/// The numbers of partitions with file systems, and where these are mounted.
+fn mounts(partitions: &[Partition]) -> Vec<(u64, &str)> {
+    let numbered = (1..).zip(partitions);
+    numbered
+        .filter_map(|(number, part)| Some((number, part.filesystem.as_ref()?.mountpoint.as_str())))
+        .collect()
+}
+
 impl Options {
+    fn loader(&self) -> Option<Loader> {
+        self.bootloader.as_ref().and_then(|loader| loader.kind)
+    }
+
     fn label(&self) -> Label {
         self.pttype.unwrap_or(Label::Dos)
     }
@@ -263,16 +281,17 @@ impl Options {
     }
 
     fn boot(&self, label: Label, partitions: &[Partition]) -> Result<Option<Boot>> {
-        let loader = self.bootloader.as_ref().and_then(|loader| loader.kind);
+        let loader = self.loader();
         let platform = self
             .bootloader
             .as_ref()
             .and_then(|loader| loader.platform.as_deref());
         let platform = platform.unwrap_or(grub_core::BIOS);
         match loader {
-            Some(Loader::Zipl) => bail!(
-                "bootloader: zipl cannot be installed without mounts: make the disk by stages, with org.osbuild.zipl.inst"
-            ),
+            Some(Loader::Zipl) => {
+                zipl::check()?;
+                return Ok(None);
+            }
             None if label == Label::Gpt => return Ok(None),
             Some(Loader::Grub2) | None => {}
         }

@@ -5,10 +5,7 @@
 //! with the firmware there.
 
 use std::fs::File;
-use std::path::Path;
 
-use image::SparseFile;
-use image::fat::{self, Kind};
 use module::{Args, Context, Result, Tool, Tree};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -56,7 +53,6 @@ const BOOT_PATH: &str = "VenHw(F019E406-8C9C-11E5-8797-001ACA00BFC4)/EFI/BOOT/BO
 const BOOT_DESC: &str = "Linux via EFI+GRUB";
 /// The virtual console that the host sees, the management controller's, and the one of the first messages.
 const KERNEL_ARGS: [&str; 3] = ["console=hvc0", "console=ttyAMA0", "earlycon=pl011,0x13010000"];
-const LABEL: &str = "EFI-SYSTEM";
 
 fn run(args: Args<Options>) -> Result<()> {
     make(&args, &Tree::open("/")?, MKBFB)
@@ -75,20 +71,7 @@ fn make(args: &Args<Options>, build_root: &Tree, mkbfb: &str) -> Result<()> {
         append(args, "rootfs", &boot, "EFI/BOOT/initramfs.img")?;
     }
     let ram_disk = tempfile::NamedTempFile::new_in("/var/tmp")?;
-    let size = size(&boot, Path::new(""))? + 1024;
-    // as large as an archive of it, and room for the tables; firmware takes no half sectors
-    let size = size.next_multiple_of(10_240) + (2 << 20);
-    let image = SparseFile::new(ram_disk.reopen()?, size.next_multiple_of(512))?;
-    let id = disk::derived(args, LABEL);
-    let fat = fat::Options {
-        offset: 0,
-        size: image.size(),
-        kind: Some(Kind::of_mkfs(image.size())),
-        volume_id: id.as_fields().0,
-        label: Some(LABEL.into()),
-        epoch: args.meta.source_epoch.unwrap_or(0),
-    };
-    fat::write(&image, &boot, &fat)?;
+    artifacts::boot_image(args, &boot, ram_disk.reopen()?)?;
     let said = |option: &Option<String>, default: &str| format!("={}", option.as_deref().unwrap_or(default));
     Tool::new(mkbfb)
         .dir(output.dir())
@@ -125,28 +108,10 @@ fn append(args: &Args<Options>, input: &str, to: &Tree, path: &str) -> Result<()
         .map(drop)
 }
 
-/// Bytes that a tar archive has for what lies below `dir`.
-fn size(tree: &Tree, dir: &Path) -> Result<u64> {
-    let mut size = 0;
-    for name in tree.list(dir)? {
-        let path = dir.join(name);
-        size += 512;
-        match tree.is_dir(&path) {
-            true => size += self::size(tree, &path)?,
-            false => {
-                size += tree
-                    .stat(&path)?
-                    .map_or(0, |stat| stat.size)
-                    .next_multiple_of(512)
-            }
-        }
-    }
-    Ok(size)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
     use std::process::Command;
 
     use serde_json::json;

@@ -3,6 +3,7 @@
 //! Runs mkfs.erofs of the build root on the input `tree`, or on `source`. The UUID derives from the stage; with a source
 //! epoch the image has that time, and later ones of files become it.
 
+use image::plain::Plain;
 use module::{Args, Context, Result, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -67,12 +68,13 @@ module::stage! {
         "devices": {"type": "object", "additionalProperties": true},
         "mounts": {"type": "array"},
     },
-    libraries: [artifacts::SOURCE],
+    libraries: [image::SOURCE_DIGEST, artifacts::SOURCE],
 }
 
 fn run(args: Args<Options>) -> Result<()> {
     let options = &args.options;
     let source = artifacts::source(&args, options.source.as_deref())?;
+    let source = Plain::of(&source)?;
     let output = ToolOutput::new(&args.tree, &options.filename)?;
     // the same stage gives the same image the same identity
     let seed = args.meta.id.as_deref().unwrap_or(&options.filename);
@@ -96,7 +98,7 @@ fn run(args: Args<Options>) -> Result<()> {
         tool = tool.args(["--exclude-regex", path]);
     }
     tool.arg(output.name()?)
-        .arg(source.path())
+        .arg(source.tree().path())
         .run()
         .with_context(|| format!("cannot write {}", options.filename))
 }

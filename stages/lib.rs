@@ -34,6 +34,7 @@ mod container_deploy;
 mod containers_storage_conf;
 mod containers_unit_create;
 mod copy;
+mod coreos_live_artifacts_mono;
 mod coreos_platform;
 mod cpio_out;
 mod createaddrsize;
@@ -219,6 +220,7 @@ pub static MODULES: &[&module::Module] = &[
     &containers_storage_conf::MODULE,
     &containers_unit_create::MODULE,
     &copy::MODULE,
+    &coreos_live_artifacts_mono::MODULE,
     &coreos_platform::MODULE,
     &cpio_out::MODULE,
     &createaddrsize::MODULE,

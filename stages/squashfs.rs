@@ -3,6 +3,7 @@
 //! Runs mksquashfs of the build root on the input `tree`, or on `source`. With a source epoch the image has that time,
 //! and later ones of files become it. A squashfs that is there already is added to.
 
+use image::plain::Plain;
 use module::{Args, Context, Result, Tool, ensure};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -75,12 +76,13 @@ module::stage! {
         "devices": {"type": "object", "additionalProperties": true},
         "mounts": {"type": "array"},
     },
-    libraries: [artifacts::SOURCE],
+    libraries: [image::SOURCE_DIGEST, artifacts::SOURCE],
 }
 
 fn run(args: Args<Options>) -> Result<()> {
     let options = &args.options;
     let source = artifacts::source(&args, options.source.as_deref())?;
+    let source = Plain::of(&source)?;
     let output = ToolOutput::new(&args.tree, &options.filename)?;
     let there = args.tree.stat(&options.filename)?;
     ensure!(
@@ -89,7 +91,7 @@ fn run(args: Args<Options>) -> Result<()> {
     );
     let mut tool = Tool::new("mksquashfs")
         .dir(output.dir())
-        .arg(source.path())
+        .arg(source.tree().path())
         .args([output.name()?.as_str(), "-no-progress"]);
     tool = match args.meta.source_epoch {
         Some(epoch) => tool.env("SOURCE_DATE_EPOCH", epoch.to_string()),

@@ -1,6 +1,7 @@
 //! One file a promise.
 
 mod archives;
+mod artifacts;
 mod bad_input;
 mod boots;
 mod cache;
@@ -10,6 +11,7 @@ mod commits;
 mod confinement;
 mod conformance;
 mod container_images;
+mod coreos_live;
 mod debian;
 mod device_mapper;
 mod disks;
@@ -24,6 +26,7 @@ mod full_disk;
 mod gate;
 mod hostile;
 mod in_vm;
+mod inode_flags;
 mod install;
 mod jobs;
 mod monitors;
@@ -43,6 +46,7 @@ mod source_failures;
 mod sources;
 mod store;
 mod surroundings;
+mod zipl;
 
 #[test]
 fn no_file_is_forgotten() {

@@ -1,4 +1,4 @@
-//! The samples of other disks boot: UKI and systemd-boot, xfs, btrfs, a live ISO, OSTree. So does a tree of RPM packages.
+//! The samples of other disks boot: one in one step, UKI and systemd-boot, xfs, btrfs, a live ISO, OSTree. So does a tree of RPM packages.
 //!
 //! They share one store: packages are downloaded once, and what the trees have in common is built once.
 
@@ -46,6 +46,31 @@ fn a_unified_kernel_image_by_systemd_boot() {
             ),
         ],
     );
+}
+
+#[test]
+fn a_disk_in_one_step_by_bios_and_uefi() {
+    let Some(place) = Place::get("disks in one step") else {
+        return;
+    };
+    let image = place.build("debian-disk").join("debian.qcow2");
+    for firmware in [Firmware::Bios, Firmware::Uefi] {
+        boots(
+            &image,
+            firmware,
+            &[
+                ("findmnt -rno FSTYPE,LABEL /", "ext4 root"),
+                ("findmnt -rno FSTYPE,LABEL /var", "ext4 var"),
+                ("findmnt -rno FSTYPE,LABEL /boot/efi", "vfat ESP"),
+                (
+                    "findmnt -no OPTIONS /var | grep -o 'nosuid,nodev'",
+                    "nosuid,nodev",
+                ),
+                ("swapon --show=TYPE --noheadings", "partition"),
+                ("systemctl is-active ssh", "active"),
+            ],
+        );
+    }
 }
 
 #[test]
@@ -149,7 +174,7 @@ fn ask(machine: &mut Machine, firmware: Firmware, questions: &[(&str, &str)]) ->
         "bios"
     };
     let fixed = [
-        ("systemctl --failed --no-legend --plain", ""),
+        ("systemctl --failed --no-legend --plain --no-pager", ""),
         ("test -d /sys/firmware/efi && echo uefi || echo bios", by),
     ];
     for (question, expected) in fixed.iter().chain(questions) {

@@ -152,7 +152,7 @@ fn wrong_options_are_named() {
         ),
         (
             changed("bootloader", json!({"type": "zipl"})),
-            "org.osbuild.zipl.inst",
+            "has no /usr/sbin/zipl",
         ),
         (
             changed("bootloader", json!({"type": "grub2", "platform": "x"})),

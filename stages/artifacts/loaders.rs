@@ -1,5 +1,6 @@
 //! UEFI boot loaders of the build root, as installation media and boot images have them.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use module::{Context, Result, Tree, bail, ensure};
@@ -44,15 +45,7 @@ pub fn removable(from: &Tree, to: &Tree) -> Result<()> {
     for dir in sources(from)? {
         copy_all(from, &dir, to, Path::new("EFI"))?;
     }
-    let vendors: Vec<_> = to
-        .list("EFI")?
-        .into_iter()
-        .filter(|name| name != "BOOT")
-        .collect();
-    let [vendor] = &vendors[..] else {
-        bail!("the boot loaders are not those of one vendor: {vendors:?}");
-    };
-    let vendor = Path::new("EFI").join(vendor);
+    let vendor = Path::new("EFI").join(only_vendor(to, Path::new("EFI"))?);
     let boot = Path::new("EFI/BOOT");
     for (dir, first, last) in [
         (boot, "fb", ".efi"),
@@ -78,6 +71,23 @@ pub fn removable(from: &Tree, to: &Tree) -> Result<()> {
         to.rename(vendor.join(&name), boot.join(&name))?;
     }
     Ok(to.remove_all(&vendor)?)
+}
+
+/// Whose boot loaders a tree has: the directory beside `BOOT`.
+pub fn vendor(tree: &Tree) -> Result<OsString> {
+    match &sources(tree)?[..] {
+        [first, ..] => only_vendor(tree, first),
+        [] => bail!("there are no UEFI boot loaders"),
+    }
+}
+
+fn only_vendor(tree: &Tree, dir: &Path) -> Result<OsString> {
+    let mut vendors = tree.list(dir)?;
+    vendors.retain(|name| name != "BOOT");
+    match &vendors[..] {
+        [vendor] => Ok(vendor.clone()),
+        _ => bail!("the boot loaders are not those of one vendor: {vendors:?}"),
+    }
 }
 
 /// The directories with boot loaders: those of the packages of shim and GRUB, or what bootupd or an older system has.

@@ -1,5 +1,6 @@
 //! What the stages that make archives and images of an input share.
 
+mod boot_image;
 mod loaders;
 mod menu;
 mod output;
@@ -12,7 +13,8 @@ use archive::compress::{Compression, Settings};
 use module::{Args, Context, Result};
 
 pub use crate::grub2::bls::{copy_file, copy_tree};
-pub use loaders::{loaders, removable};
+pub use boot_image::boot_image;
+pub use loaders::{loaders, removable, vendor};
 pub use menu::{Custom, Menu};
 pub use output::ToolOutput;
 pub use source::source;
@@ -21,6 +23,7 @@ pub use virtual_size::virtual_size;
 /// The text of these files, for the digests of the stages built on them.
 pub const SOURCE: &str = concat!(
     include_str!("mod.rs"),
+    include_str!("boot_image.rs"),
     include_str!("loaders.rs"),
     include_str!("menu.rs"),
     include_str!("output.rs"),

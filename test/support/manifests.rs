@@ -18,6 +18,19 @@ pub fn sha256(content: impl AsRef<[u8]>) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(content.as_ref())))
 }
 
+/// Base64 (RFC 4648), as the inline source takes contents.
+pub fn base64(content: impl AsRef<[u8]>) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |bytes: &[u8]| {
+        let three = [0, 1, 2].map(|at| u32::from(bytes.get(at).copied().unwrap_or(0)));
+        let bits = three[0] << 16 | three[1] << 8 | three[2];
+        let digits = [18, 12, 6, 0].map(|shift| char::from(DIGITS[(bits >> shift & 63) as usize]));
+        let length = bytes.len();
+        (0..4).map(move |at| if at <= length { digits[at] } else { '=' })
+    };
+    content.as_ref().chunks(3).flat_map(group).collect()
+}
+
 /// A stage `org.osbuild.copy` that puts sources (checksum, path in the tree) into the tree.
 pub fn copy_of(files: &[(&str, &str)]) -> Value {
     let references: Vec<&str> = files.iter().map(|(checksum, _)| *checksum).collect();

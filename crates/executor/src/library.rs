@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use manifest::{ModuleKind, Schemas, Version};
 use serde_json::Value;
+use store::Store;
 
 use crate::foreign::Foreign;
 use crate::own::Own;
@@ -55,16 +57,17 @@ impl ModuleInfo {
 pub struct Library {
     own: Own,
     dynamic: bool,
-    sources: Vec<SourceInfo>,
+    sources: LazyLock<Vec<SourceInfo>>,
     foreign: Vec<Foreign>,
 }
 
 impl Library {
-    /// Finds our modules and takes the library directories `libdirs` before them, first one first.
+    /// Finds our modules and takes the library directories `libdirs` before them, first one first. What is noted of our
+    /// modules in the directory of the `store` need not be asked again.
     ///
     /// # Errors
     /// The executable with our modules is nowhere; a library directory is none.
-    pub fn open(libdirs: &[PathBuf], sources: Vec<SourceInfo>) -> Result<Self> {
+    pub fn open(libdirs: &[PathBuf], sources: fn() -> Vec<SourceInfo>, store: Option<&Path>) -> Result<Self> {
         let executable = find_modules()?;
         let foreign = libdirs
             .iter()
@@ -72,11 +75,16 @@ impl Library {
             .collect::<Result<_>>()?;
         let dynamic = elf::is_dynamic(&executable);
         Ok(Self {
-            own: Own::new(executable),
+            own: Own::new(executable, store),
             dynamic,
-            sources,
+            sources: LazyLock::new(sources),
             foreign,
         })
+    }
+
+    /// Has the store note what was asked of our modules, for the next run.
+    pub fn note_in(&self, store: &Store) {
+        self.own.note_in(store);
     }
 
     /// Learns about these stages and assemblers at once. What is asked about later alone costs a process each time.

@@ -4,7 +4,7 @@
 //! that the Python osbuild gives them all, and name further ones (`capabilities`).
 
 use sandbox::Capability;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What a module gets.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +45,19 @@ impl<'a> Profile<'a> {
         self.says("device_nodes")
     }
 
+    /// Whether the executor makes loop devices for it, when it has these options.
+    pub fn loop_devices(&self, options: &Map<String, Value>) -> bool {
+        let needed = &self.meta["needs"]["loop_devices"];
+        let by_option = || {
+            // a JSON pointer
+            let mut names = needed["option"].as_str()?.split('/').skip(1);
+            let first = options.get(names.next()?)?;
+            let option = names.try_fold(first, |value, name| value.get(name))?;
+            Some(*option == needed["is"])
+        };
+        !self.foreign && (*needed == true || by_option().unwrap_or(false))
+    }
+
     fn says(&self, what: &str) -> bool {
         !self.foreign && self.meta["needs"][what] == true
     }
@@ -81,6 +94,11 @@ mod tests {
         let all = foreign.capabilities().unwrap();
         assert!(!foreign.labels() && all.contains(&Capability::CAP_MAC_ADMIN));
         assert!(all.contains(&Capability::CAP_SYS_ADMIN));
+        let sometimes = json!({"needs": {"loop_devices": {"option": "/bootloader/type", "is": "zipl"}}});
+        let devices =
+            |options: Value| Profile::of(&sometimes, false).loop_devices(options.as_object().unwrap());
+        assert!(devices(json!({"bootloader": {"type": "zipl"}})) && !devices(json!({})));
+        assert!(!devices(json!({"bootloader": {"type": "grub2"}})) && !foreign.loop_devices(&Map::new()));
         let wrong = json!({"capabilities": ["CAP_WISH"]});
         assert!(
             Profile::of(&wrong, true)

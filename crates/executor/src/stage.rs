@@ -3,6 +3,7 @@
 mod chroot;
 mod plan;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -103,20 +104,29 @@ impl Job<'_> {
             }
             machine.prepare()?;
         } else if needs_host(self.stage, self.module) && !sandbox::is_in_first_namespace() {
-            return Err(self.stopped(
-                "it is not ours, and has the kernel mount or make file systems on devices, which only the machine's root may: \
-                 build as root, or with our own module (leave out --libdir)"
-                    .into(),
-            ));
+            let why = match self.module.libdir {
+                Some(_) => {
+                    "it is not ours, and has the kernel mount or make file systems on devices, which only the machine's \
+                     root may: build as root, or with our own module (leave out --libdir)"
+                }
+                None => {
+                    "it has the kernel mount file systems of images, which only the machine's root may: build as root, \
+                     or with --in-vm"
+                }
+            };
+            return Err(self.stopped(why.into()));
         }
-        let scratch = self.store.scratch("stage")?;
-        let scratch = scratch.path();
+        let dir = self.store.scratch("stage")?;
+        let scratch = dir.path();
         // a limit beyond all clocks is none
         let deadline = self.timeout.and_then(|limit| Instant::now().checked_add(limit));
         let said = log.try_clone();
         let done = self.with_services(tree, scratch, deadline, |served| {
             self.run_served(tree, scratch, served, deadline, log, tell)
         });
+        if is_bare(scratch) {
+            self.store.sweep(dir);
+        }
         match done {
             Err(Error::OverTime(what)) => {
                 let failure = Some(self.timed_out());
@@ -194,9 +204,11 @@ impl Job<'_> {
     ) -> Result<Done> {
         let setting_up = trace::span("set up");
         let mut plan = self.plan(tree, scratch, served.as_deref())?;
-        let foreign = self.module.libdir.is_some();
+        // ours have them for their loop devices alone
+        let has_sockets =
+            self.module.libdir.is_some() || self.module.profile().loop_devices(&self.stage.options);
         let mut api = match self.machine {
-            None if foreign => Some(SandboxApi::new(scratch, self.users.root_id())?),
+            None if has_sockets => Some(SandboxApi::new(scratch, self.users.root_id())?),
             _ => None,
         };
         plan.mounts.extend(api.iter().flat_map(SandboxApi::mounts));
@@ -205,7 +217,7 @@ impl Job<'_> {
             .map_err(|e| Error::io("make", "a pipe", e))?;
         let before = self.bounds.hits();
         let running = match self.machine {
-            Some(machine) => machine.start(plan, foreign, needs_host(self.stage, self.module), write)?,
+            Some(machine) => machine.start(plan, has_sockets, needs_host(self.stage, self.module), write)?,
             None => Running::Here(sandbox::start_in(plan, self.users, write, self.bounds.group()?)?),
         };
         let watch = self.cancel.watch(running.killer());
@@ -322,6 +334,18 @@ impl Job<'_> {
             message,
         }
     }
+}
+
+/// Whether there is no more in a stage's directory than a stage without inputs gets, and its `/var` is as it got it.
+fn is_bare(scratch: &Path) -> bool {
+    let names = |dir: &Path| -> Option<Vec<OsString>> {
+        let list = std::fs::read_dir(dir).ok()?;
+        list.map(|entry| entry.ok().map(|entry| entry.file_name()))
+            .collect()
+    };
+    names(scratch).is_some_and(|names| names.iter().all(|name| name == "var" || name == "meta"))
+        && names(&scratch.join("var")).is_some_and(|names| names == ["tmp"])
+        && names(&scratch.join("var/tmp")).is_some_and(|names| names.is_empty())
 }
 
 /// Adds what the services did to a stage to its output, its log and what is shown; the whole output.

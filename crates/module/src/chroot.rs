@@ -59,6 +59,13 @@ impl Chroot {
         Ok(chroot)
     }
 
+    /// Shows the directory `dir` of the box in the tree too, with all that is mounted below it.
+    pub fn bind(&self, tree: &Tree, dir: &str) -> Result<()> {
+        let target = self.mount_point(tree, dir)?;
+        mount_bind_recursive(Path::new("/").join(dir), &target)
+            .with_context(|| format!("cannot bind /{dir} into the tree"))
+    }
+
     /// The program `name` of the tree, to be run with the tree as its root directory and a plain environment.
     pub fn tool(&self, name: &str) -> Tool {
         Tool::in_root(&self.root, name)

@@ -19,6 +19,10 @@ pub enum Need {
     Labels,
     /// It has the executor make device nodes in the tree.
     DeviceNodes,
+    /// It has the executor make loop devices, which it mounts: only the machine's root can run it.
+    LoopDevices,
+    /// The same where its option `bootloader.type` is `zipl`, and only there.
+    LoopDevicesForZipl,
 }
 
 /// What every module may: change files of any owner. A mode keeps its set-id bits.
@@ -56,6 +60,8 @@ impl Need {
                 "CAP_SYS_RESOURCE",
             ],
             Self::Labels | Self::DeviceNodes => &[],
+            Self::LoopDevices => &["CAP_MKNOD", "CAP_SYS_ADMIN"],
+            Self::LoopDevicesForZipl => &["CAP_SYS_ADMIN"],
         }
     }
 
@@ -69,12 +75,14 @@ impl Need {
             Self::Anything => "run scripts of packages, or tools whose needs are their own",
             Self::Labels => "have labels set",
             Self::DeviceNodes => "have device nodes made",
+            Self::LoopDevices => "mount loop devices, as the machine's root",
+            Self::LoopDevicesForZipl => "for zipl, mount loop devices, as the machine's root",
         }
     }
 }
 
 /// `needs` of a module's metadata: `capabilities`, all that it gets, sorted; `to`, what for, in words; whether the executor
-/// sets `labels` and makes `device_nodes` for it.
+/// sets `labels` and makes `device_nodes` and `loop_devices` for it, the last perhaps only where an option has a value.
 pub(crate) fn describe(needs: &[Need], more: &[&'static str]) -> Value {
     let own = needs.iter().flat_map(|need| need.capabilities());
     let mut all: Vec<&str> = FILES.iter().chain(own).chain(more).copied().collect();
@@ -83,11 +91,16 @@ pub(crate) fn describe(needs: &[Need], more: &[&'static str]) -> Value {
     let words: Vec<&str> = std::iter::once("change files")
         .chain(needs.iter().map(|need| need.words()))
         .collect();
+    let loop_devices = match needs.contains(&Need::LoopDevicesForZipl) {
+        true => json!({"option": "/bootloader/type", "is": "zipl"}),
+        false => needs.contains(&Need::LoopDevices).into(),
+    };
     json!({
         "capabilities": all,
         "to": words,
         "labels": needs.contains(&Need::Labels),
         "device_nodes": needs.contains(&Need::DeviceNodes),
+        "loop_devices": loop_devices,
     })
 }
 

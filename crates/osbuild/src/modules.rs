@@ -22,7 +22,7 @@ const KINDS: [ModuleKind; 6] = [
 
 /// Lists all modules, or describes those called `name` (`org.osbuild.` may be left out).
 pub(crate) fn run(options: &Options, name: Option<&str>) -> ExitCode {
-    let library = match Library::open(&options.libdir, fetcher::known()) {
+    let library = match Library::open(&options.libdir, fetcher::known, None) {
         Ok(library) => library,
         Err(error) => {
             fail::fatal(&error);

@@ -1,5 +1,6 @@
 //! `osbuild plan`: what would run and why.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use executor::{Library, Plan, PlannedStage, plan};
@@ -31,7 +32,7 @@ fn try_run(options: &Options) -> Result<(), u8> {
     let name = load::name(options);
     let text = load::read(&options.manifest)
         .map_err(|e| run::fatal(options, &format!("cannot read {name}: {e}")))?;
-    let library = Library::open(&options.libdir, fetcher::known()).map_err(fatal)?;
+    let library = Library::open(&options.libdir, fetcher::known, Some(&options.store)).map_err(fatal)?;
     let manifest = load::load(options, &text, &library)?;
     let mut wanted: Vec<usize> = exports::resolve(options, &manifest)?
         .into_iter()
@@ -58,7 +59,7 @@ fn table(name: &str, manifest: &Manifest, plan: &Plan, free: Option<u64>) -> Str
     let cached = plan.stages.iter().filter(|stage| stage.why.is_none()).count();
     let mut out = format!(
         "{name}  {} · {} · {cached} cached",
-        count(manifest.pipelines.len(), "pipeline"),
+        pipelines_of(manifest, plan),
         count(plan.stages.len(), "stage")
     );
     if plan.items > 0 {
@@ -95,6 +96,20 @@ fn table(name: &str, manifest: &Manifest, plan: &Plan, free: Option<u64>) -> Str
         out.push_str(&format!("space: {}\n", space.join(", ")));
     }
     out
+}
+
+/// How many pipelines the stages are of, and of how many there are: one that is not asked for is not planned.
+fn pipelines_of(manifest: &Manifest, plan: &Plan) -> String {
+    let planned: BTreeSet<&str> = plan.stages.iter().map(|stage| stage.pipeline.as_str()).collect();
+    let empty = manifest
+        .pipelines
+        .iter()
+        .filter(|pipeline| pipeline.stages.is_empty())
+        .count();
+    match manifest.pipelines.len() {
+        all if planned.len() + empty < all => format!("{} of {}", planned.len(), count(all, "pipeline")),
+        all => count(all.max(planned.len()), "pipeline"),
+    }
 }
 
 fn document(plan: &Plan, free: Option<u64>) -> Value {
@@ -147,7 +162,7 @@ mod tests {
         let manifest = manifest::load(&json!({"version": "2"}), None).unwrap();
         assert_eq!(
             table("m.json", &manifest, &plan, Some(60_000_000_000)),
-            "m.json  0 pipelines · 2 stages · 1 cached · 2 items from sources, 1 already here\n\
+            "m.json  2 pipelines · 2 stages · 1 cached · 2 items from sources, 1 already here\n\
              os     org.osbuild.deb    cached    412 MB  a37c07ce9a4b\n\
              image  org.osbuild.qcow2  runs    not in the store\n\
              space: the largest tree took 412 MB last time, 60 GB free\n"

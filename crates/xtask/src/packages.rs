@@ -18,7 +18,7 @@ const DEMO: [Package; 4] = [
 ];
 
 /// What the tests ask for a second opinion, or make their input with.
-const TEST: [Package; 35] = [
+const TEST: [Package; 37] = [
     (
         "apt-utils",
         "apt-ftparchive: repositories for the resolver to read",
@@ -56,11 +56,13 @@ const TEST: [Package; 35] = [
     ("rpm", "makes and installs RPM packages"),
     ("skopeo", "images of containers"),
     ("squashfs-tools", "squashfs file systems"),
+    ("syslinux-common", "modules of ISOLINUX on a live medium"),
     (
         "systemd",
         "systemctl --root and systemd-tmpfiles: what the stages stand for",
     ),
     ("uidmap", "ranges of user ids"),
+    ("umoci", "unpacks images of containers"),
     ("unzip", "zip archives"),
     ("util-linux", "setpriv: a virtual machine ends with its test"),
     ("xorriso", "CD images"),

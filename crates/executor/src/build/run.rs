@@ -222,9 +222,11 @@ fn failure(stage: &Stage, how: How, report: &StageReport, log: PathBuf) -> Failu
     }
 }
 
-/// Whether a foreign module needs the host's root: to mount a device that it asks for, or for what file system makers
-/// ask of the kernel on a bare device. As the Python osbuild has it for all; here for no more than these.
+/// Whether a module needs the host's root: to mount a device that it asks for, or, a foreign one, for what file system
+/// makers ask of the kernel on a bare device. As the Python osbuild has it for all; here for no more than these.
 pub(crate) fn needs_host(stage: &Stage, module: &ModuleInfo) -> bool {
-    module.libdir.is_some()
-        && (module.takes_devices || (!stage.devices.is_empty() && stage.mounts.is_empty()))
+    let is_bare = !stage.devices.is_empty() && stage.mounts.is_empty();
+    module.takes_devices
+        || module.profile().loop_devices(&stage.options)
+        || (module.libdir.is_some() && is_bare)
 }

@@ -52,7 +52,8 @@ impl Job<'_> {
         let mut mounts = Plan::skeleton();
         mounts.extend(self.more_of_dev());
         mounts.extend(self.build_root());
-        let cmdline = write("cmdline", b"root=/dev/osbuild\n")?;
+        let common = self.store.common(fill_common)?;
+        let cmdline = common.join("cmdline");
         mounts.push(bind(cmdline, "/proc/cmdline", false, Idmap::Required));
         let var = make("var")?;
         make("var/tmp")?;
@@ -119,7 +120,7 @@ impl Job<'_> {
         });
         let command = self.command(&mut mounts, &documents.ours)?;
         Ok(Plan {
-            scaffold: make("root")?,
+            scaffold: common.join("root"),
             mounts,
             hostname: "localhost".into(),
             capabilities: self.capabilities()?,
@@ -341,6 +342,14 @@ impl Job<'_> {
         }
         env
     }
+}
+
+/// What boxes are lent alike and cannot change: the place where each builds its root, in a mount table of its own, and a
+/// command line of the kernel.
+fn fill_common(dir: &Path) -> Result<()> {
+    let (root, cmdline) = (dir.join("root"), dir.join("cmdline"));
+    std::fs::create_dir(&root).map_err(|e| Error::io("make", root, e))?;
+    std::fs::write(&cmdline, b"root=/dev/osbuild\n").map_err(|e| Error::io("write", cmdline, e))
 }
 
 struct Documents {

@@ -30,6 +30,8 @@ pub(super) fn complete(meta: &mut Value, kind: ModuleKind, foreign: bool) {
         "labels": profile.labels(),
         "device_nodes": profile.device_nodes(),
         "devices": match (devices.iter().any(|schema| schema.is_object()), foreign) {
+            (_, false) if meta["needs"]["loop_devices"] == true => "loop devices, with the machine's root",
+            (_, false) if meta["needs"]["loop_devices"].is_object() => "for zipl loop devices, with the machine's root",
             (false, _) => "none",
             (true, false) => "stretches of files",
             (true, true) => "block devices, with the machine's root",
