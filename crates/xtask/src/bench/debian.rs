@@ -11,6 +11,7 @@ use support::repository;
 
 use super::Bench;
 use super::builder::{Build, remove, timed};
+use super::mkosi::Mkosi;
 use super::outcome::Outcome;
 use super::series::Series;
 use crate::privilege::as_root;
@@ -105,14 +106,12 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
             return Ok(Vec::new());
         }
     }
-    if !super::is_there("mkosi") {
-        say!("skipped: debian against mkosi: it is not installed");
-    }
     let Some(packages) = Packages::get(bench, "samples/debian-server.toml")? else {
         return Ok(Vec::new());
     };
     let (pool, names) = packages.repository()?;
-    let (mut ours, mut theirs) = (Series::default(), Series::default());
+    let mkosi = Mkosi::of(&packages.dir, &pool, &names)?;
+    let (mut ours, mut theirs, mut mkosis) = (Series::default(), Series::default(), Series::default());
     for round in 0..bench.runs {
         let (store, out) = (packages.fresh_store()?, packages.dir.join("out"));
         let spent = bench
@@ -122,6 +121,14 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
         ours.push(spent.wall);
         let by_hand = by_hand(&packages.dir, &pool, &names)?;
         theirs.push(by_hand);
+        if let Some(mkosi) = &mkosi {
+            let time = mkosi.build()?;
+            say!(
+                "debian: round {round}: mkosi, to an archive: {:.1} s",
+                time.as_secs_f64()
+            );
+            mkosis.push(time);
+        }
         say!(
             "debian: round {round}: {:.1} s, by hand {:.1} s",
             spent.wall.as_secs_f64(),
@@ -130,18 +137,26 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
     }
     remove(&[&packages.dir])?;
     let by_hand = "mmdebstrap + mke2fs + qemu-img -c";
-    Ok(vec![Outcome::faster(
+    let what = "a Debian server from fetched packages";
+    let mut outcomes = vec![Outcome::faster(
         "debian",
-        "a Debian server from fetched packages",
-        (ours, by_hand, theirs),
+        what,
+        (ours.clone(), by_hand, theirs),
         2.5,
-    )])
+    )];
+    if mkosi.is_some() {
+        let what = "the same, beside mkosi, which makes only an archive";
+        outcomes.push(Outcome::faster("debian", what, (ours, "mkosi", mkosis), 2.5));
+    }
+    Ok(outcomes)
 }
 
 fn by_hand(dir: &Path, pool: &Path, names: &str) -> Result<Duration> {
     let (tree, raw, image) = (dir.join("tree"), dir.join("root.ext4"), dir.join("root.qcow2"));
     let mut bootstrap = as_root("mmdebstrap");
     bootstrap.args(["--mode=root", "--variant=apt", "--format=directory"]);
+    // the packages of today's Debian want it, and refuse to be installed otherwise
+    bootstrap.arg("--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr");
     bootstrap
         .arg(format!("--include={names}"))
         .arg("bookworm")

@@ -13,6 +13,7 @@ mod image;
 mod instructions;
 mod jobs;
 mod layers;
+mod mkosi;
 mod noop;
 mod outcome;
 mod page;
