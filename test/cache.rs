@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -47,6 +47,33 @@ fn a_second_run_runs_no_stage() {
     let second = env.build_text(&text, &["--json"]).expect(0);
     assert_eq!(second.json()["log"], json!({}));
     assert_eq!(fs::read(env.out().join("files.tar.gz")).unwrap(), archive);
+}
+
+#[test]
+fn what_modules_said_is_noted_and_a_note_that_was_tampered_with_is_not_believed() {
+    if !need::root("building") {
+        return;
+    }
+    let env = TestEnv::new();
+    let manifest = tree_of(json!([{"type": "org.osbuild.noop", "options": {"number": 1}}]));
+    let note = env.store().join("modules");
+    env.build(&manifest, &["--json"]).expect(0);
+    let whole = fs::read_to_string(&note).unwrap();
+    assert!(whole.contains(" org.osbuild.noop [["), "{whole}");
+    let other = whole.replace("digest\":\"", "digest\":\"0");
+    let elsewhere = whole.replacen("osbuild-modules 1 ", "osbuild-modules 1 9", 1);
+    for bad in ["", "rubbish\n", &whole[..whole.len() / 2], &other, &elsewhere] {
+        fs::write(&note, bad).unwrap();
+        let again = env.build(&manifest, &["--json"]).expect(0);
+        assert_eq!(again.json()["log"], json!({}), "{bad}");
+        assert_eq!(fs::read_to_string(&note).unwrap(), whole, "{bad}");
+    }
+    // what anybody could have written counts as little
+    fs::write(&note, &elsewhere).unwrap();
+    fs::set_permissions(&note, fs::Permissions::from_mode(0o666)).unwrap();
+    env.build(&manifest, &["--json"]).expect(0);
+    assert_eq!(fs::read_to_string(&note).unwrap(), whole);
+    assert_eq!(note.metadata().unwrap().permissions().mode() & 0o777, 0o644);
 }
 
 #[test]

@@ -201,6 +201,17 @@ def new_mount_calls():
 
 # --- processes, descriptors, terminals
 
+def any_descriptor(pidfd):
+    """Takes a descriptor of the process, whichever numbers it has open."""
+    for number in range(64):
+        try:
+            return syscall(438, pidfd, number, 0)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+    raise OSError(errno.EBADF, "none")
+
+
 def first_process():
     pid = TARGETS.get("pid", 1)
     for name in ["exe", "root", "cwd"]:
@@ -216,7 +227,7 @@ def first_process():
     attempt("/proc/PID/exe to write", overwrite)
     attempt("/proc/PID/fd", lambda: os.listdir(f"/proc/{pid}/fd"))
     attempt("/proc/PID/mem", lambda: os.close(os.open(f"/proc/{pid}/mem", os.O_RDONLY)))
-    attempt("pidfd_getfd", lambda: syscall(438, os.pidfd_open(pid), 0, 0))
+    attempt("pidfd_getfd", lambda: any_descriptor(os.pidfd_open(pid)))
 
     def write_memory():
         byte = ctypes.create_string_buffer(1)

@@ -1,6 +1,8 @@
 //! What our modules say of themselves, asked for as it is needed: one executable holds them all, and to have it describe
 //! each of them would cost more than a cached build.
 
+mod note;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,13 +10,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use manifest::ModuleKind;
 use serde_json::{Value, json};
+use store::Store;
 
 use crate::{Error, Result};
+use note::{Metas, Note};
 
 /// Our modules.
 #[derive(Debug)]
 pub(crate) struct Own {
     executable: PathBuf,
+    /// The directory of the store in which notes are kept.
+    notes: Option<PathBuf>,
     known: Mutex<Known>,
 }
 
@@ -25,12 +31,16 @@ struct Known {
     asked: BTreeSet<String>,
     /// By folder and name.
     metas: BTreeMap<(&'static str, String), Value>,
+    /// What the store does not have a note of.
+    news: BTreeMap<String, Metas>,
 }
 
 impl Own {
-    pub(crate) fn new(executable: PathBuf) -> Self {
+    /// Those of `executable`; with the store in the directory `notes`, if one is there, for what was said before.
+    pub(crate) fn new(executable: PathBuf, notes: Option<&Path>) -> Self {
         Self {
             executable,
+            notes: notes.map(Path::to_owned),
             known: Mutex::default(),
         }
     }
@@ -46,15 +56,48 @@ impl Own {
     /// Asks about these modules, all at once. A name that is nobody's is fine.
     pub(crate) fn prepare(&self, names: &BTreeSet<String>) -> Result<()> {
         let mut known = self.known();
-        // no module is called so, and no process could be told
-        let fit = |name: &&String| !name.is_empty() && !name.contains('\0');
-        let new: Vec<&String> = names.difference(&known.asked).filter(fit).collect();
-        if !known.all && !new.is_empty() {
-            let described = describe(&self.executable, &new)?;
-            known.metas.extend(described);
-            known.asked.extend(names.iter().cloned());
+        let is_new = |name: &&String| note::is_name(name) && !known.asked.contains(*name);
+        let mut new: Vec<&String> = names.iter().filter(is_new).collect();
+        if known.all || new.is_empty() {
+            return Ok(());
         }
+        let identity = self.notes.as_ref().zip(note::identity(&self.executable));
+        if let Some((dir, identity)) = &identity {
+            let note = Note::read(dir, identity);
+            new.retain(|name| match note.get(name) {
+                Some(metas) => {
+                    known.learn(name, metas);
+                    false
+                }
+                None => true,
+            });
+        }
+        if !new.is_empty() {
+            let described = describe(&self.executable, &new)?;
+            for name in new {
+                let of = described.iter().filter(|((_, called), _)| called == name);
+                let metas: Metas = of.map(|((folder, _), meta)| (*folder, meta.clone())).collect();
+                known.news.insert(name.clone(), metas);
+            }
+            known.metas.extend(described);
+        }
+        known.asked.extend(names.iter().cloned());
         Ok(())
+    }
+
+    /// Has the store note what it has no note of, for the next run. Nothing of this can fail a build.
+    pub(crate) fn note_in(&self, store: &Store) {
+        let news = std::mem::take(&mut self.known().news);
+        let Some(identity) = note::identity(&self.executable).filter(|_| !news.is_empty()) else {
+            return;
+        };
+        let mut all = Note::read(store.path(), &identity);
+        for (name, metas) in &news {
+            all.put(name, metas);
+        }
+        if let Some(text) = all.text(&identity) {
+            let _ = store.write_note(note::NAME, text.as_bytes());
+        }
     }
 
     /// Asks about all modules.
@@ -80,6 +123,15 @@ impl Own {
         let known = self.known();
         let own = known.metas.keys().filter(|(folder, _)| *folder == kind.folder());
         own.map(|(_, name)| name.clone()).collect()
+    }
+}
+
+impl Known {
+    fn learn(&mut self, name: &str, metas: Metas) {
+        let keyed = metas
+            .into_iter()
+            .map(|(folder, meta)| ((folder, name.to_owned()), meta));
+        self.metas.extend(keyed);
     }
 }
 

@@ -80,9 +80,7 @@ fn subject(built: &Built<'_>, pipeline: usize, name: &str) -> Result<Value, Erro
 }
 
 fn files(object: &Object) -> Result<Vec<Value>, Error> {
-    let file = |(path, sha256): (std::path::PathBuf, [u8; 32])| {
-        json!({"name": path.display().to_string(), "digest": {"sha256": hex::encode(sha256)}})
-    };
+    let file = |(path, sha256): (std::path::PathBuf, [u8; 32])| json!({"name": path.display().to_string(), "digest": {"sha256": hex::encode(sha256)}});
     Ok(executor::sha256_of_files(object)?.into_iter().map(file).collect())
 }
 

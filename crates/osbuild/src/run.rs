@@ -41,7 +41,7 @@ fn try_run(options: &Options) -> Result<(), u8> {
     let name = load::name(options);
     let text =
         load::read(&options.manifest).map_err(|e| fatal(options, &format!("cannot read {name}: {e}")))?;
-    let library = Library::open(&options.libdir, fetcher::known()).map_err(fail)?;
+    let library = Library::open(&options.libdir, fetcher::known, Some(&options.store)).map_err(fail)?;
     let span = trace::span("load the manifest");
     let manifest = load::load(options, &text, &library)?;
     drop(span);
@@ -69,6 +69,7 @@ fn try_run(options: &Options) -> Result<(), u8> {
     if let Some(Limit(bytes)) = options.cache_max_size {
         store.set_max_size(bytes).map_err(|e| fail(e.into()))?;
     }
+    library.note_in(&store);
     drop(span);
 
     let view = View::new(options, &manifest, &library, out).map_err(|message| fatal(options, &message))?;

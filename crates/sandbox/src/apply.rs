@@ -23,16 +23,16 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
         }
         Step::Tmpfs { target, data } => {
             sys::mount(c"tmpfs", target, c"tmpfs", libc::MS_NOSUID, data)?;
-            give(target, ids.root_id)
+            give(target, ids)
         }
-        Step::Mkdir { path, mode } => mkdir(path, *mode, ids.root_id),
-        Step::Write { path, content } => write_file(path, content, ids.root_id),
+        Step::Mkdir { path, mode } => mkdir(path, *mode, ids),
+        Step::Write { path, content } => write_file(path, content, ids),
         Step::Symlink { text, path } => {
             // SAFETY: NUL-terminated paths.
             check(unsafe {
                 libc::syscall(libc::SYS_symlinkat, text.as_ptr(), libc::AT_FDCWD, path.as_ptr())
             })?;
-            give(path, ids.root_id)
+            give(path, ids)
         }
         Step::Clone {
             root,
@@ -56,7 +56,7 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
             let mut attributes = sys::MOUNT_ATTR_NOSUID;
             attributes |= if *devices { 0 } else { sys::MOUNT_ATTR_NODEV };
             attributes |= if *read_only { sys::MOUNT_ATTR_RDONLY } else { 0 };
-            let result = make_target(source, target, ids.root_id)
+            let result = make_target(source, target, ids)
                 .and_then(|()| attach_clone(source, target, attributes, *idmap, ids.shift));
             sys::close(source);
             result
@@ -75,28 +75,20 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
             nosuid | libc::MS_NOEXEC | libc::MS_RDONLY,
             c"",
         ),
-        Step::Protect { path } => match open_source(path, c"") {
+        Step::Protect { path } => match sys::clone_path(path) {
             Err(libc::ENOENT) => Ok(()),
-            other => {
-                let source = other?;
+            clone => {
                 let attributes = sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV;
-                attach_clone(source, path, attributes, Idmap::None, None)
+                attach(clone?, path, attributes)
             }
         },
-        Step::Mask { path } => match open_source(path, c"") {
-            Err(libc::ENOENT) => Ok(()),
-            other => {
-                sys::close(other?);
-                let null = open_source(c"/dev/null", c"")?;
-                attach_clone(
-                    null,
-                    path,
-                    sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID,
-                    Idmap::None,
-                    None,
-                )
+        Step::Mask { path } => {
+            let null = sys::clone_path(c"/dev/null")?;
+            match attach(null, path, sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID) {
+                Err(libc::ENOENT) => Ok(()),
+                other => other,
             }
-        },
+        }
         Step::Unmount { path } => sys::unmount(path),
         Step::RemoveDirectory { path } => {
             // SAFETY: a NUL-terminated path.
@@ -181,16 +173,25 @@ fn file_type(fd: RawFd) -> Raw<libc::mode_t> {
     Ok(stat.st_mode & libc::S_IFMT)
 }
 
-pub(crate) fn make_target(source: RawFd, target: &CStr, owner: u32) -> Raw<()> {
-    if let Ok(there) = sys::open_path(target) {
-        sys::close(there);
-        return Ok(());
-    }
+/// Makes what `source` is mounted on, unless it is there.
+pub(crate) fn make_target(source: RawFd, target: &CStr, ids: Ids) -> Raw<()> {
     if file_type(source)? == libc::S_IFDIR {
-        mkdir(target, 0o755, owner)
-    } else {
-        write_file(target, b"", owner)
+        return mkdir(target, 0o755, ids);
     }
+    let mode = libc::S_IFREG | 0o644;
+    // SAFETY: a NUL-terminated path and integers.
+    let made = check(unsafe { libc::syscall(libc::SYS_mknodat, libc::AT_FDCWD, target.as_ptr(), mode, 0) });
+    match made {
+        Err(libc::EEXIST) => Ok(()),
+        other => other.and_then(|_| give(target, ids)),
+    }
+}
+
+/// Attaches the detached mount `clone` with these attributes, and lets go of it.
+fn attach(clone: RawFd, target: &CStr, attributes: u64) -> Raw<()> {
+    let result = sys::set_mount(clone, attributes, None).and_then(|()| sys::attach_mount(clone, target));
+    sys::close(clone);
+    result
 }
 
 fn attach_clone(
@@ -216,37 +217,45 @@ fn attach_clone(
 }
 
 fn overlay(bench: &CStr, data: &CStr, target: &CStr, read_only: bool, root_id: u32) -> Raw<()> {
-    // SAFETY: NUL-terminated paths and ids; the effective capabilities are raised again below.
-    unsafe {
-        check(libc::syscall(libc::SYS_chdir, bench.as_ptr()))?;
-        // the overlay keeps the ids of whoever mounts it: on id-mapped layers only a mapped id can own anything
-        libc::syscall(libc::SYS_setfsuid, root_id);
-        libc::syscall(libc::SYS_setfsgid, root_id);
-    }
-    capabilities::raise()?;
+    // SAFETY: a NUL-terminated path.
+    check(unsafe { libc::syscall(libc::SYS_chdir, bench.as_ptr()) })?;
+    // the overlay keeps the ids of whoever mounts it: on id-mapped layers only a mapped id can own anything
+    let before = become_root(root_id)?;
     let flags = libc::MS_NOSUID | libc::MS_NODEV | if read_only { libc::MS_RDONLY } else { 0 };
     let result = sys::mount(c"overlay", target, c"overlay", flags, data);
+    become_root(before)?;
     // SAFETY: as above.
-    unsafe {
-        libc::syscall(libc::SYS_setfsuid, 0);
-        libc::syscall(libc::SYS_setfsgid, 0);
-        check(libc::syscall(libc::SYS_chdir, c"/".as_ptr()))?;
-    }
-    capabilities::raise()?;
+    check(unsafe { libc::syscall(libc::SYS_chdir, c"/".as_ptr()) })?;
     result
 }
 
-fn mkdir(path: &CStr, mode: u32, owner: u32) -> Raw<()> {
+/// Becomes the user and group `id` towards file systems, with all capabilities; who the thread was before.
+pub(crate) fn become_root(id: u32) -> Raw<u32> {
+    // SAFETY: ids; the effective capabilities are raised again below.
+    let before = unsafe { libc::syscall(libc::SYS_setfsuid, id) } as u32;
+    if before != id {
+        // SAFETY: as above.
+        unsafe { libc::syscall(libc::SYS_setfsgid, id) };
+        capabilities::raise()?;
+    }
+    Ok(before)
+}
+
+fn mkdir(path: &CStr, mode: u32, ids: Ids) -> Raw<()> {
     // SAFETY: a NUL-terminated path.
     match check(unsafe { libc::syscall(libc::SYS_mkdirat, libc::AT_FDCWD, path.as_ptr(), mode) }) {
         Err(libc::EEXIST) => Ok(()),
         Err(errno) => Err(errno),
-        Ok(_) => give(path, owner),
+        Ok(_) => give(path, ids),
     }
 }
 
-fn give(path: &CStr, owner: u32) -> Raw<()> {
-    let flags = libc::AT_SYMLINK_NOFOLLOW;
+/// Gives what was just made to the box's root.
+fn give(path: &CStr, ids: Ids) -> Raw<()> {
+    if ids.is_root {
+        return Ok(());
+    }
+    let (owner, flags) = (ids.root_id, libc::AT_SYMLINK_NOFOLLOW);
     // SAFETY: a NUL-terminated path and ids.
     check(unsafe {
         libc::syscall(
@@ -261,13 +270,13 @@ fn give(path: &CStr, owner: u32) -> Raw<()> {
     .map(drop)
 }
 
-fn write_file(path: &CStr, content: &[u8], owner: u32) -> Raw<()> {
+fn write_file(path: &CStr, content: &[u8], ids: Ids) -> Raw<()> {
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOFOLLOW;
     // SAFETY: a NUL-terminated path.
     let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o644) })?;
     let result = sys::write(fd, content);
     sys::close(fd);
-    result.and_then(|()| give(path, owner))
+    result.and_then(|()| give(path, ids))
 }
 
 fn loopback() -> Raw<()> {

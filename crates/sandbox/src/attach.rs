@@ -125,8 +125,7 @@ pub fn clone_source(source: &Source, writable: bool) -> Result<Option<OwnedFd>> 
 /// It cannot be attached there.
 pub fn attach_clone(clone: &OwnedFd, target: &Path) -> Result<()> {
     let place = c_string(target)?;
-    let owner = UserNamespace::of_host().root_id();
-    apply::make_target(clone.as_raw_fd(), &place, owner)
+    apply::make_target(clone.as_raw_fd(), &place, UserNamespace::of_host().ids())
         .and_then(|()| sys::attach_mount(clone.as_raw_fd(), &place))
         .map_err(|errno| {
             let operation = format!("binding to {}", target.display());

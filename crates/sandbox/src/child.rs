@@ -7,7 +7,7 @@
 use std::ffi::CString;
 use std::os::fd::RawFd;
 
-use crate::apply::{apply, make_do};
+use crate::apply::{apply, become_root, make_do};
 use crate::guard::may_fail;
 use crate::ids::Ids;
 use crate::steps::Step;
@@ -30,6 +30,8 @@ pub(crate) struct Prepared {
     pub(crate) groups: Vec<RawFd>,
     /// Has one byte once the parent knows of the child; closed without one when the parent is gone.
     pub(crate) start: RawFd,
+    /// The end of the memory that the module's process has for a stack until it executes.
+    pub(crate) stack: *mut libc::c_void,
     /// Whether the caller's descriptors stay open: only where a test lifted that.
     pub(crate) inherits: bool,
 }
@@ -93,8 +95,9 @@ pub(crate) fn first_process(prepared: &Prepared) -> ! {
         let _ = sys::write(prepared.report, &Report::Failed(step, errno).to_bytes());
         sys::exit(1);
     }
-    match sys::clone_process(0) {
-        Ok(0) => module(prepared),
+    let argument = std::ptr::from_ref(prepared).cast_mut().cast();
+    // SAFETY: it makes system calls on what was prepared, and executes or ends.
+    match unsafe { sys::clone_to_execute(prepared.stack, module, argument) } {
         Ok(pid) => reap(prepared, pid),
         Err(errno) => {
             let _ = sys::write(prepared.report, &Report::NotExecuted(errno).to_bytes());
@@ -143,8 +146,15 @@ fn set_up(prepared: &Prepared) -> Result<(), (i32, i32)> {
     }
     // SAFETY: sets the file mode mask.
     unsafe { libc::syscall(libc::SYS_umask, 0) };
+    // what it makes is the box's root's from the beginning
+    become_root(prepared.ids.root_id).map_err(|e| (BINDING, e))?;
+    die_with_parent().map_err(|e| (BINDING, e))?;
+    let ids = Ids {
+        is_root: true,
+        ..prepared.ids
+    };
     for (index, step) in prepared.steps.iter().enumerate() {
-        match apply(step, prepared.ids) {
+        match apply(step, ids) {
             Err(errno) if may_fail(step, prepared.optional) => {
                 let missed = Report::Missed(index as i32, errno).to_bytes();
                 sys::write(prepared.report, &missed)
@@ -156,6 +166,9 @@ fn set_up(prepared: &Prepared) -> Result<(), (i32, i32)> {
     }
     // changing ids has cleared it
     die_with_parent().map_err(|e| (BINDING, e))?;
+    if is_orphan(prepared.report) {
+        sys::exit(1);
+    }
     // SAFETY: sets the file mode mask.
     unsafe { libc::syscall(libc::SYS_umask, 0o022) };
     Ok(())
@@ -166,7 +179,26 @@ fn die_with_parent() -> Raw<()> {
     check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) }).map(drop)
 }
 
-fn module(prepared: &Prepared) -> ! {
+/// Whether nobody is left to read the report: the parent has died while its death could not be told.
+fn is_orphan(report: RawFd) -> bool {
+    let mut poll = libc::pollfd {
+        fd: report,
+        events: 0,
+        revents: 0,
+    };
+    let at_once = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let none = std::ptr::null::<libc::sigset_t>();
+    // SAFETY: both structures live through the call; no mask of signals.
+    let ready = unsafe { libc::syscall(libc::SYS_ppoll, &raw mut poll, 1, &raw const at_once, none, 0) };
+    ready > 0 && poll.revents & libc::POLLERR != 0
+}
+
+extern "C" fn module(prepared: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the first process passes what it was itself given, and waits.
+    let prepared: &Prepared = unsafe { &*prepared.cast_const().cast() };
     let errno = execute(prepared).err().unwrap_or(0);
     let _ = sys::write(prepared.report, &Report::NotExecuted(errno).to_bytes());
     sys::exit(127);

@@ -22,6 +22,8 @@ pub(crate) struct Ids {
     /// What layers are id-mapped by; `None`: their owners on disk are the box's as they are.
     pub(crate) shift: Option<RawFd>,
     pub(crate) root_id: u32,
+    /// Whether whoever makes files is that root towards file systems already: they need not be given to it.
+    pub(crate) is_root: bool,
 }
 
 /// Who root of a box is outside of it.
@@ -134,6 +136,7 @@ impl UserNamespace {
                 .filter(|_| self.root == Root::Nobody)
                 .map(AsRawFd::as_raw_fd),
             root_id: self.root_id(),
+            is_root: false,
         }
     }
 

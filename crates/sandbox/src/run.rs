@@ -16,6 +16,9 @@ use crate::ids::pipe;
 use crate::steps::c_string;
 use crate::{Error, Group, Plan, Result, Step, UserNamespace, lifted, steps, sys};
 
+/// Bytes that the module's process has for a stack until it executes: a few calls deep.
+const STACK: usize = 64 << 10;
+
 /// How a module ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -106,7 +109,13 @@ pub fn start_in(
         Door::Itself(tasks) => Some(tasks.as_raw_fd()),
         Door::Other(_) => None,
     });
+    let mut stack: Vec<u128> = Vec::with_capacity(STACK / size_of::<u128>());
     let prepared = Prepared {
+        stack: stack
+            .as_mut_ptr_range()
+            .start
+            .wrapping_add(stack.capacity())
+            .cast(),
         groups: own.collect(),
         steps,
         optional,

@@ -4,6 +4,8 @@ use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use caps::Capability;
+
 use crate::plan::{Idmap, Layers, Mount, Part, Plan, Source};
 use crate::seccomp::{self, Instruction};
 use crate::{Error, Result, rootless};
@@ -160,7 +162,10 @@ pub fn steps(plan: &Plan) -> Result<Vec<Step>> {
     steps.push(Step::Loopback);
     steps.push(Step::Pivot { root });
     steps.push(Step::EnterUser);
-    steps.push(Step::OwnMounts);
+    // who may not mount needs no table of its own: nobody in the box may change the one it is built in
+    if plan.capabilities.contains(&Capability::CAP_SYS_ADMIN) {
+        steps.push(Step::OwnMounts);
+    }
     steps.extend(plan.guards.processes.map(|processes| Step::Limit { processes }));
     let mask = plan
         .capabilities
@@ -314,14 +319,12 @@ impl Builder<'_> {
             return Ok(());
         }
         let bench = self.bench()?;
-        let mut attached = Vec::new();
         let mut lower = Vec::new();
         for (index, layer) in layers.lower.iter().enumerate() {
             let place = bench.join(index.to_string());
             self.mkdir(&place, 0o755)?;
             let at = self.inside(&place)?;
-            self.clone_layer(layer, at.clone(), true)?;
-            attached.push(at);
+            self.clone_layer(layer, at, true)?;
             lower.push(index.to_string());
         }
         // an overlay wants a layer below the changes: an empty directory makes up for it
@@ -341,8 +344,7 @@ impl Builder<'_> {
                 let place = bench.join("changes");
                 self.mkdir(&place, 0o755)?;
                 let at = self.inside(&place)?;
-                self.clone_layer(changes, at.clone(), false)?;
-                attached.push(at);
+                self.clone_layer(changes, at, false)?;
                 // volatile: nothing is synced while the module runs; the store does it once
                 data.push_str(writes);
                 data.push_str(",upperdir=changes/upper,workdir=changes/work,volatile");
@@ -356,9 +358,7 @@ impl Builder<'_> {
             target,
             read_only,
         });
-        // the overlay keeps clones of its own
-        self.steps
-            .extend(attached.into_iter().map(|path| Step::Unmount { path }));
+        // the overlay keeps clones of its own; these go with the workbench
         Ok(())
     }
 
@@ -415,7 +415,6 @@ impl Builder<'_> {
                 follow: !part.optional,
             });
         }
-        self.steps.push(Step::Unmount { path: root });
         Ok(())
     }
 

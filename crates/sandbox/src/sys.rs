@@ -107,10 +107,22 @@ pub(crate) fn clone_mounts(fd: RawFd) -> Raw<RawFd> {
 }
 
 fn clone_tree(fd: RawFd, more: libc::c_uint) -> Raw<RawFd> {
-    let flags =
-        OPEN_TREE_CLONE | libc::O_CLOEXEC as libc::c_uint | libc::AT_EMPTY_PATH as libc::c_uint | more;
-    // SAFETY: an empty path with AT_EMPTY_PATH.
-    check(unsafe { libc::syscall(libc::SYS_open_tree, fd, c"".as_ptr(), flags) })
+    open_tree(fd, c"", libc::AT_EMPTY_PATH as libc::c_uint | more)
+}
+
+/// [`clone_mount`] of what is at `path`. The path is trusted: links on the way are followed.
+pub(crate) fn clone_path(path: &CStr) -> Raw<RawFd> {
+    let here = libc::AT_SYMLINK_NOFOLLOW as libc::c_uint;
+    match open_tree(libc::AT_FDCWD, path, here) {
+        Err(libc::EINVAL) => open_tree(libc::AT_FDCWD, path, here | libc::AT_RECURSIVE as libc::c_uint),
+        other => other,
+    }
+}
+
+fn open_tree(dir: RawFd, path: &CStr, more: libc::c_uint) -> Raw<RawFd> {
+    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as libc::c_uint | more;
+    // SAFETY: a NUL-terminated path and flags.
+    check(unsafe { libc::syscall(libc::SYS_open_tree, dir, path.as_ptr(), flags) })
 }
 
 /// Sets attributes of the mount `fd`, and of those below it; with `userns` it is id-mapped by that namespace as well.
@@ -179,6 +191,23 @@ pub(crate) fn clone_process(flags: libc::c_int) -> Raw<libc::pid_t> {
     let flags = (flags | libc::SIGCHLD) as libc::c_ulong;
     // SAFETY: no stack and no thread pointers are passed: as fork(2).
     check(unsafe { libc::syscall(libc::SYS_clone, flags, 0usize, 0usize, 0usize, 0usize) })
+}
+
+/// Has a child, on the `stack` that ends there, run `work` with `argument`, in the memory of this process, which waits until
+/// the child executes a program or ends: the tables of the memory need not be copied.
+///
+/// # Safety
+/// `work` may do what the child of a `vfork` may, and needs no more of the stack than there is.
+pub(crate) unsafe fn clone_to_execute(
+    stack: *mut libc::c_void,
+    work: extern "C" fn(*mut libc::c_void) -> libc::c_int,
+    argument: *mut libc::c_void,
+) -> Raw<libc::pid_t> {
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the child has a stack of its own; the caller vouches for the rest.
+    check(libc::c_long::from(unsafe {
+        libc::clone(work, stack, flags, argument)
+    }))
 }
 
 /// Ends the process without running anything of the C library.

@@ -11,6 +11,7 @@ use tree::Tree;
 use tree::index::{GoOn, Index, Markers, Times, TreeDigest, squash_while};
 
 use crate::away::take_away;
+use crate::broom::is_bare;
 use crate::copied::Copied;
 use crate::info::Info;
 use crate::object::publish;
@@ -97,6 +98,14 @@ impl Store {
 
     /// [`commit`](Self::commit) that ends with [`tree::Error::Stopped`] soon after `go_on` says no.
     pub fn commit_while(&self, new: NewTree, times: Times, go_on: GoOn<'_>) -> Result<Object> {
+        let object = self.keep(&new, times, go_on)?;
+        if is_bare(&new.upper()) {
+            self.sweep(new.dir);
+        }
+        Ok(object)
+    }
+
+    fn keep(&self, new: &NewTree, times: Times, go_on: GoOn<'_>) -> Result<Object> {
         let upper = Tree::open(new.upper())?;
         let below = match &new.base {
             Some(base) => self.index_of(base)?,
@@ -118,7 +127,7 @@ impl Store {
         }
         let object = match self.object(&digest)? {
             Some(object) => object,
-            None => self.add(&new, &upper, (&index, digest), go_on)?,
+            None => self.add(new, &upper, (&index, digest), go_on)?,
         };
         self.remember(digest, index);
         Ok(object)

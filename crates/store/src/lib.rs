@@ -15,6 +15,7 @@
 //!   tmp/new-*                 being built, locked meanwhile; unlocked ones are collected
 //!   tmp/lock-<stage id>       a stage that is being built
 //!   damaged/                  what `check` found damaged and `repair` moved away; made when needed
+//!   modules                   what the executor's modules said of themselves: a note for its next run
 //!   limit                     the size, in bytes, that was set when the store was made
 //!   cache.info cache.lock CACHEDIR.TAG    as the Python osbuild has them
 //! ```
@@ -30,7 +31,9 @@
 //! evicted.
 
 mod away;
+mod broom;
 mod commit;
+mod common;
 mod copied;
 mod download;
 mod driver;

@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tree::index::{Index, TreeDigest};
 
+use crate::broom::Broom;
 use crate::driver::Drive;
 use crate::lock::{PeerLock, StageLock};
 use crate::scratch::{Scratch, leftovers};
@@ -30,6 +31,9 @@ pub struct Store {
     /// The indexes used last: the stage that follows needs that of the stage before.
     pub(crate) recent: Mutex<VecDeque<(TreeDigest, Arc<Index>)>>,
     pub(crate) drive: Drive,
+    /// What all boxes of a run are lent.
+    pub(crate) common: Mutex<Option<Scratch>>,
+    pub(crate) broom: Broom,
     _peer: Option<PeerLock>,
 }
 
@@ -76,6 +80,8 @@ impl Store {
             open: Arc::new(Mutex::new(true)),
             recent: Mutex::default(),
             drive: Drive::default(),
+            common: Mutex::default(),
+            broom: Broom::default(),
             _peer: peer,
         }
     }
@@ -104,6 +110,7 @@ impl Store {
             ("logs", 0o755),
         ] {
             match fault::step!(DirBuilder::new().mode(mode).create(path.join(name))) {
+                Ok(()) if name == "tmp" => spread(&path.join(name)),
                 Ok(()) => {}
                 Err(e) if e.kind() == ErrorKind::AlreadyExists && path.join(name).is_dir() => {}
                 Err(e) => return Err(unwritable(e)),
@@ -165,6 +172,16 @@ impl Store {
         StageLock::take(&self.lock_path(id)?, false)
     }
 
+    /// Keeps a file `name` at the top of the store that can be made again: only the owner can write it.
+    ///
+    /// # Errors
+    /// It cannot be written, or the store was opened to look at it.
+    pub fn write_note(&self, name: &str, content: &[u8]) -> Result<()> {
+        write_then(self.desk()?, &self.path.join(name), content, |file| {
+            file.set_permissions(std::fs::Permissions::from_mode(0o644))
+        })
+    }
+
     fn lock_path(&self, id: &str) -> Result<PathBuf> {
         Ok(self.tmp().join(format!("lock-{}", check_id(id)?)))
     }
@@ -193,6 +210,17 @@ impl Store {
 
     pub(crate) fn refs(&self) -> PathBuf {
         self.path.join("refs")
+    }
+}
+
+/// Has ext4 put each directory of `dir` into a part of the disk of its own (`chattr +T`). Without a journal it looks for a
+/// free inode by passing over those deleted in the last minutes, one by one, and in here all that is made is soon deleted.
+fn spread(dir: &Path) {
+    // other file systems know no such thing
+    if let Ok(dir) = File::open(dir)
+        && let Ok(flags) = rustix::fs::ioctl_getflags(&dir)
+    {
+        let _ = rustix::fs::ioctl_setflags(&dir, flags | rustix::fs::IFlags::TOPDIR);
     }
 }
 
