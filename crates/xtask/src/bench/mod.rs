@@ -205,7 +205,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     say!("");
     table::print(&outcomes);
     if options.write {
-        page::write(&repository().join("docs"), &outcomes)?;
+        page::write(&repository().join("docs"), &outcomes, &options.dir)?;
     }
     ensure!(failures.is_empty(), "not measured: {}", failures.join("\n"));
     Ok(ExitCode::SUCCESS)

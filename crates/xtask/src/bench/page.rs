@@ -19,11 +19,11 @@ turns in one run, figures are medians, the smallest and the largest are in brack
 ours is.
 ";
 
-/// Takes the outcomes into the pages of `docs`.
-pub(super) fn write(docs: &Path, outcomes: &[Outcome]) -> Result<()> {
+/// Takes the outcomes, of what was built in `dir`, into the pages of `docs`.
+pub(super) fn write(docs: &Path, outcomes: &[Outcome], dir: &Path) -> Result<()> {
     let data = docs.join("benchmarks.json");
     let mut rows = read(&data);
-    let machine = machine();
+    let machine = machine(dir);
     for outcome in outcomes {
         let mut row = outcome.recorded();
         row.0["machine"] = json!(machine);
@@ -65,10 +65,18 @@ fn page(rows: &[Recorded]) -> String {
             row.number("runs"),
         );
     }
-    let mut machines: Vec<&Value> = rows.iter().map(|row| &row.0["machine"]).collect();
-    machines.dedup();
-    for machine in machines {
-        text += "\n## Machine\n\n| | |\n|---|---|\n";
+    // each with the parts that were measured there
+    let mut machines: Vec<(&Value, Vec<&str>)> = Vec::new();
+    for row in rows {
+        let (machine, key) = (&row.0["machine"], row.text("key"));
+        match machines.iter_mut().find(|(known, _)| *known == machine) {
+            Some((_, keys)) if keys.contains(&key) => {}
+            Some((_, keys)) => keys.push(key),
+            None => machines.push((machine, vec![key])),
+        }
+    }
+    for (machine, keys) in machines {
+        text += &format!("\n## Machine of {}\n\n| | |\n|---|---|\n", keys.join(", "));
         for (name, value) in machine.as_object().unwrap_or(&Map::new()) {
             text += &format!("| {name} | {} |\n", value.as_str().unwrap_or_default());
         }
@@ -76,8 +84,29 @@ fn page(rows: &[Recorded]) -> String {
     text
 }
 
+/// The file system of a directory; of one on a loop device also that of the file below.
+fn file_system(dir: &Path) -> String {
+    let output = Command::new("findmnt")
+        .args(["--noheadings", "--output", "FSTYPE,SOURCE", "--target"])
+        .arg(dir)
+        .output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let text = text.unwrap_or_default();
+    let mut words = text.split_whitespace();
+    let kind = words.next().unwrap_or("unknown").to_owned();
+    let below = words.next().and_then(|source| {
+        let name = source.strip_prefix("/dev/loop")?;
+        let file = std::fs::read_to_string(format!("/sys/block/loop{name}/loop/backing_file")).ok()?;
+        Some(file_system(Path::new(file.trim())))
+    });
+    match below {
+        Some(below) => format!("{kind}, in a file on {below}"),
+        None => kind,
+    }
+}
+
 /// What the figures depend on.
-fn machine() -> Value {
+fn machine(dir: &Path) -> Value {
     let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let after = |text: &str, field: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(field));
@@ -103,8 +132,10 @@ fn machine() -> Value {
         "kernel": file("/proc/sys/kernel/osrelease").trim(),
         "processor": format!("{cores} × {}", after(&file("/proc/cpuinfo"), "model name")),
         "memory": format!("{} MiB", memory / 1024),
+        "file system": file_system(dir),
         "qemu-img": version("qemu-img", "--version"),
         "mke2fs": version("mke2fs", "-V"),
         "mmdebstrap": version("mmdebstrap", "--version"),
+        "mkosi": version("mkosi", "--version"),
     })
 }
