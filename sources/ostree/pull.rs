@@ -60,6 +60,7 @@ impl Pull<'_> {
     pub(super) fn run(&self, commit: Checksum, jobs: usize) -> Result<(), String> {
         let bytes = self.metadata(Kind::Commit, commit)?;
         let root = Root::of_commit(&bytes).ok_or("it is malformed")?;
+        let doubt = self.archive.begin(commit).map_err(|e| e.to_string())?;
         let queue = Queue {
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -70,9 +71,9 @@ impl Pull<'_> {
         ]);
         std::thread::scope(|scope| {
             for _ in 1..jobs {
-                scope.spawn(|| self.work(&queue));
+                scope.spawn(|| self.work(&queue, doubt));
             }
-            self.work(&queue);
+            self.work(&queue, doubt);
         });
         if let Some(error) = queue.lock().failure.take() {
             return Err(error);
@@ -80,22 +81,21 @@ impl Pull<'_> {
         if self.stop.is_set() {
             return Err("interrupted".into());
         }
-        self.archive.sync().map_err(|e| e.to_string())?;
-        self.archive.add_commit(commit, &bytes).map_err(|e| e.to_string())
+        self.archive.finish(commit, &bytes).map_err(|e| e.to_string())
     }
 
-    fn work(&self, queue: &Queue) {
+    fn work(&self, queue: &Queue, doubt: bool) {
         while let Some(object) = queue.next(self.stop) {
             let result = match object {
-                Object::File(checksum) => self.file(checksum).map(|()| Vec::new()),
+                Object::File(checksum) => self.file(checksum, doubt).map(|()| Vec::new()),
                 Object::Metadata(kind, checksum) => self.directory(kind, checksum),
             };
             queue.done(result);
         }
     }
 
-    fn file(&self, checksum: Checksum) -> Result<(), String> {
-        if self.archive.has_file(checksum) {
+    fn file(&self, checksum: Checksum, doubt: bool) -> Result<(), String> {
+        if self.archive.has_file(checksum) && (!doubt || self.archive.is_sound(checksum)) {
             return Ok(());
         }
         let location = self.remote.content(&path(checksum, "filez"));

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use ostree::object::Kind;
 use ostree::{Archive, Checksum};
 use tree::Tree;
 
@@ -54,8 +55,12 @@ pub(super) fn pull(
         .map_err(ostree::Error::from)
         .and_then(|draft| Archive::open_in(&draft, "repo"))
         .map_err(|e| e.to_string())?;
-    pulled.sync().map_err(|e| e.to_string())?;
-    archive.take(&pulled, commit, true).map_err(|e| e.to_string())
+    let take = || {
+        let doubt = archive.begin(commit)?;
+        archive.take_objects(&pulled, commit, true, doubt)?;
+        archive.finish(commit, &pulled.metadata(Kind::Commit, commit)?)
+    };
+    take().map_err(|e: ostree::Error| e.to_string())
 }
 
 /// The remote's settings, as arguments of `ostree remote add`.

@@ -1,13 +1,17 @@
 //! An archive repository that is there already: looking into it, and adding objects that others made.
 //!
 //! An object enters whole or not at all: it is written to a file without a name, its checksum compared, and only then
-//! given its name. A commit enters last, so that one that is there has all it leads to; what `ostree` itself has begun
-//! to pull is marked by `state/CHECKSUM.commitpartial`.
+//! given its name. A commit enters last, so that one that is there has all it leads to; what was begun to be pulled, here
+//! or by `ostree` itself, is marked by `state/CHECKSUM.commitpartial`.
+//!
+//! Not each object is waited for until it is on disk. When the power fails some may therefore have a name and lack their
+//! bytes: while there is a mark, an object that is found counts only once its checksum was compared.
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::DeflateDecoder;
@@ -23,6 +27,9 @@ use crate::{Error, Result};
 
 /// The extension of files in an archive repository.
 const FILE: &str = "filez";
+
+/// The extension of a commit's mark in `state`.
+const PARTIAL: &str = "commitpartial";
 
 /// An archive repository.
 #[derive(Debug)]
@@ -92,9 +99,57 @@ impl Archive {
         self.root.is_file(place(checksum, FILE))
     }
 
+    /// Whether a file is there with the content that its checksum names, which is all read.
+    pub fn is_sound(&self, checksum: Checksum) -> bool {
+        let Ok(file) = self.file(checksum) else {
+            return false;
+        };
+        let found = read_file(&mut BufReader::with_capacity(128 * 1024, file), &mut io::sink());
+        matches!(found, Ok(Some((_, found))) if found == checksum)
+    }
+
     /// Whether a commit is there with all it leads to.
     pub fn is_whole(&self, commit: Checksum) -> bool {
-        self.has(Kind::Commit, commit) && !self.root.exists(partial(commit))
+        self.metadata(Kind::Commit, commit).is_ok() && !self.root.exists(partial(commit))
+    }
+
+    /// Whether any commit is marked.
+    fn is_unsettled(&self) -> Result<bool> {
+        let names = self.root.list("state")?;
+        Ok(names.iter().any(|name| {
+            Path::new(name)
+                .extension()
+                .is_some_and(|extension| extension == PARTIAL)
+        }))
+    }
+
+    /// Marks a commit as one that is being pulled, durably: to be called before its first object is added. Returns whether
+    /// what is there already is in doubt: another pull is under way, or broke off.
+    ///
+    /// # Errors
+    /// The mark cannot be written.
+    pub fn begin(&self, commit: Checksum) -> Result<bool> {
+        let doubt = self.is_unsettled()?;
+        let mark = partial(commit);
+        create(&self.root, &mark, b"").map_err(|e| self.cannot_write(e))?;
+        let state = self
+            .root
+            .open_at("state", OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        fault::step!(rustix::fs::fsync(state)).map_err(|e| self.cannot_write(e.into()))?;
+        Ok(doubt)
+    }
+
+    /// Ends what was [begun](Self::begin): everything else is made durable, then the commit is added.
+    ///
+    /// # Errors
+    /// As those of [`Self::add_metadata`]; the disk takes no more.
+    pub fn finish(&self, checksum: Checksum, bytes: &[u8]) -> Result<()> {
+        let failed = |e: Errno| self.cannot_write(e.into());
+        let objects = self
+            .root
+            .open_at("objects", OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        fault::step!(rustix::fs::syncfs(objects)).map_err(failed)?;
+        self.add_commit(checksum, bytes)
     }
 
     /// The bytes of a metadata object, which have its checksum.
@@ -124,11 +179,7 @@ impl Archive {
     /// The bytes have another checksum.
     pub fn add_metadata(&self, kind: Kind, checksum: Checksum, bytes: &[u8]) -> Result<()> {
         verify(checksum, Checksum::of(bytes), kind.extension())?;
-        let file = self.unnamed()?;
-        fault::writer!(&file)
-            .write_all(bytes)
-            .map_err(|e| self.cannot_write(e))?;
-        self.publish(&file, checksum, kind.extension())
+        self.publish(&self.written(bytes)?, checksum, kind.extension())
     }
 
     /// Adds a file from its stored bytes.
@@ -158,18 +209,13 @@ impl Archive {
         self.publish(&file, checksum, FILE)
     }
 
-    /// Makes all that was added durable; to be called before the commit is added.
-    pub fn sync(&self) -> Result<()> {
-        let failed = |e: Errno| self.cannot_write(e.into());
-        let objects = self
-            .root
-            .open_at("objects", OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
-        fault::step!(rustix::fs::syncfs(objects)).map_err(failed)
-    }
-
     /// Adds the commit itself, everything else being there.
-    pub fn add_commit(&self, checksum: Checksum, bytes: &[u8]) -> Result<()> {
-        self.add_metadata(Kind::Commit, checksum, bytes)?;
+    fn add_commit(&self, checksum: Checksum, bytes: &[u8]) -> Result<()> {
+        verify(checksum, Checksum::of(bytes), Kind::Commit.extension())?;
+        let file = self.written(bytes)?;
+        // the mark goes next: the name must not be there without the bytes
+        fault::step!(file.sync_all()).map_err(|e| self.cannot_write(e))?;
+        self.publish(&file, checksum, Kind::Commit.extension())?;
         if self.root.exists(partial(checksum)) {
             self.root.remove_file(partial(checksum))?;
         }
@@ -217,6 +263,16 @@ impl Archive {
         if self.is_whole(commit) {
             return Ok(());
         }
+        self.take_objects(from, commit, links, false)?;
+        self.add_commit(commit, &from.metadata(Kind::Commit, commit)?)
+    }
+
+    /// [`Self::take`] without the commit itself, which the caller adds by [`Self::finish`]. With `doubt` what is here
+    /// already is checked.
+    ///
+    /// # Errors
+    /// As those of [`Self::take`].
+    pub fn take_objects(&self, from: &Self, commit: Checksum, links: bool, doubt: bool) -> Result<()> {
         if !from.is_whole(commit) {
             return Err(Error::NoCommit {
                 path: from.path().to_owned(),
@@ -225,13 +281,15 @@ impl Archive {
         }
         let objects = from.objects(commit)?;
         for file in objects.files {
-            let linked = self.has_file(file) || links && self.link(from, &place(file, FILE))?;
+            let is_there = self.has_file(file) && (!doubt || self.is_sound(file));
+            let linked = is_there || links && self.link(from, &place(file, FILE))?;
             if !linked {
                 self.add_file(file, &mut from.file(file)?)?;
             }
         }
         for (kind, checksum) in objects.metadata {
-            if !self.has(kind, checksum) {
+            let is_there = self.has(kind, checksum) && (!doubt || self.metadata(kind, checksum).is_ok());
+            if !is_there {
                 self.add_metadata(kind, checksum, &from.metadata(kind, checksum)?)?;
             }
         }
@@ -240,7 +298,7 @@ impl Archive {
             self.make_folder(&detached)?;
             self.root.write(&detached, signatures)?;
         }
-        self.add_commit(commit, &from.metadata(Kind::Commit, commit)?)
+        Ok(())
     }
 
     /// Points the ref `name` at a commit.
@@ -251,7 +309,7 @@ impl Archive {
         Ok(self.root.write(&path, format!("{commit}\n"))?)
     }
 
-    /// Gives a file of another repository a name here as well. `false` where that cannot be.
+    /// Gives a file of another repository a name here as well. `false` where that cannot be, or something has the name.
     fn link(&self, from: &Self, path: &Path) -> Result<bool> {
         let stat = from.root.stat(path)?;
         let ours = rustix::process::geteuid().as_raw();
@@ -268,11 +326,20 @@ impl Archive {
             name,
             AtFlags::SYMLINK_FOLLOW
         ));
-        Ok(matches!(linked, Ok(()) | Err(Errno::EXIST)))
+        Ok(linked.is_ok())
+    }
+
+    /// These bytes in a file without a name.
+    fn written(&self, bytes: &[u8]) -> Result<File> {
+        let file = self.unnamed()?;
+        fault::writer!(&file)
+            .write_all(bytes)
+            .map_err(|e| self.cannot_write(e))?;
+        Ok(file)
     }
 
     fn unnamed(&self) -> Result<File> {
-        let flags = OFlags::WRONLY | OFlags::TMPFILE;
+        let flags = OFlags::RDWR | OFlags::TMPFILE;
         fault::step!(Ok(())).map_err(|e: Errno| self.cannot_write(e.into()))?;
         Ok(self.root.open_at("objects", flags, 0o644)?.into())
     }
@@ -281,16 +348,28 @@ impl Archive {
         let path = place(checksum, extension);
         let folder = self.make_folder(&path)?;
         let name = path.file_name().unwrap_or_default();
-        let linked = fault::step!(rustix::fs::linkat(
-            CWD,
-            proc_path(file),
-            folder,
-            name,
-            AtFlags::SYMLINK_FOLLOW
-        ));
-        match linked {
-            Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(e) => Err(self.cannot_write(e.into())),
+        loop {
+            let linked = fault::step!(rustix::fs::linkat(
+                CWD,
+                proc_path(file),
+                &folder,
+                name,
+                AtFlags::SYMLINK_FOLLOW
+            ));
+            match linked {
+                Ok(()) => return Ok(()),
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(self.cannot_write(e.into())),
+            }
+            // somebody else was faster, or what is there is damaged
+            let there = self.root.open_file(&path);
+            if there.is_ok_and(|there| is_same(file, &there).unwrap_or(false)) {
+                return Ok(());
+            }
+            match fault::step!(rustix::fs::unlinkat(&folder, name, AtFlags::empty())) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(e) => return Err(self.cannot_write(e.into())),
+            }
         }
     }
 
@@ -342,17 +421,38 @@ pub(crate) fn read_file(from: &mut dyn BufRead, out: &mut dyn Write) -> io::Resu
     Ok((over && total == head.size).then(|| (head, Checksum(hash.finalize().into()))))
 }
 
-/// Makes a file with all its content at once, unless it is there: what breaks off leaves nothing.
-fn create(root: &Tree, name: &str, content: &[u8]) -> io::Result<()> {
+/// Whether two files have the same bytes.
+fn is_same(one: &File, other: &File) -> io::Result<bool> {
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut ours, mut theirs) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    let mut at = 0;
+    loop {
+        let length = one.read_at(&mut ours, at)?;
+        if length == 0 {
+            return Ok(true);
+        }
+        other.read_exact_at(&mut theirs[..length], at)?;
+        if ours[..length] != theirs[..length] {
+            return Ok(false);
+        }
+        at += length as u64;
+    }
+}
+
+/// Makes a file with all its content at once, unless it is there: what breaks off, also by the power, leaves nothing.
+fn create(root: &Tree, name: impl AsRef<Path>, content: &[u8]) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
     let file = fault::step!(rustix::fs::openat(root.fd(), ".", flags, 0o644.into()))?;
     let file = File::from(file);
     fault::writer!(&file).write_all(content)?;
+    fault::step!(file.sync_all())?;
     let linked = fault::step!(rustix::fs::linkat(
         CWD,
         proc_path(&file),
         root.fd(),
-        name,
+        name.as_ref(),
         AtFlags::SYMLINK_FOLLOW
     ));
     match linked {
@@ -367,7 +467,7 @@ fn place(checksum: Checksum, extension: &str) -> PathBuf {
 }
 
 fn partial(commit: Checksum) -> PathBuf {
-    format!("state/{commit}.commitpartial").into()
+    format!("state/{commit}.{PARTIAL}").into()
 }
 
 fn proc_path(file: &impl AsRawFd) -> String {

@@ -1,9 +1,11 @@
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 use tree::Tree;
 
+use super::place;
 use crate::object::Kind;
 use crate::{Archive, Checksum, Commit, Error, Mode, Node, Repo};
 
@@ -151,4 +153,36 @@ fn only_archives_are_opened() {
     Repo::create_in(&root, "bare", Mode::BareUser).unwrap();
     let error = Archive::open_in(&root, "bare").unwrap_err().to_string();
     assert!(error.ends_with("its mode is `bare-user`"), "{error}");
+}
+
+#[test]
+fn what_lost_its_bytes_is_brought_again() {
+    if !is_root() {
+        return;
+    }
+    let (dir, root, from, commit) = sample();
+    let to = Archive::open_or_create(&root, "to").unwrap();
+    assert!(!to.begin(commit).unwrap(), "nothing was there to be in doubt");
+    to.take_objects(&from, commit, false, false).unwrap();
+    assert!(!to.is_whole(commit), "it is marked, and not there");
+    // as after a power cut: names without bytes
+    let objects = from.objects(commit).unwrap();
+    let files = objects.files.iter().map(|file| place(*file, "filez"));
+    let metadata = objects.metadata.iter();
+    let metadata = metadata.map(|(kind, checksum)| place(*checksum, kind.extension()));
+    for path in files.chain(metadata) {
+        root.write(Path::new("to").join(path), "").unwrap();
+    }
+    assert!(to.begin(commit).unwrap());
+    to.take_objects(&from, commit, true, true).unwrap();
+    let bytes = from.metadata(Kind::Commit, commit).unwrap();
+    let empty = Path::new("to").join(place(commit, "commit"));
+    root.mkdir_all(empty.parent().unwrap()).unwrap();
+    root.write(&empty, "").unwrap();
+    assert!(!to.is_whole(commit));
+    to.finish(commit, &bytes).unwrap();
+    assert!(to.is_whole(commit));
+    assert_eq!(root.list("to/state").unwrap().len(), 0);
+    assert!(objects.files.iter().all(|file| to.is_sound(*file)));
+    tool("ostree", &["fsck", "--repo=to"], &dir);
 }
