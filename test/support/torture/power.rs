@@ -42,7 +42,11 @@ pub fn cut(scene: &Scene, odds: &mut Odds, counts: &mut Counts) {
     if odds.below(2) == 0 {
         must(oracle::tool(Command::new("sync").arg("-f").arg(&dir)));
     }
-    let after = odds.time(scene.time * 2 + Duration::from_millis(1500));
+    // half of the cuts come while something is fetched, which is over soon
+    let after = match odds.below(2) {
+        0 => odds.time(scene.time),
+        _ => odds.time(scene.time * 2 + Duration::from_millis(1500)),
+    };
     work(scene, &dir, after);
     let before = trees(&dir.join("store"));
     drop(disk);
