@@ -6,13 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use tests::qemu::{Boot, Firmware, Machine};
+use tests::qemu::{Boot, Firmware, LOGIN, Machine};
 use tests::{TestEnv, oracle};
 
 use crate::debian::Image;
-
-/// From power on to the login prompt, on an emulated processor that others keep busy.
-const LOGIN: Duration = Duration::from_secs(240);
 
 const ESP: &str = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
 const BIOS_BOOT: &str = "21686148-6449-6E6F-744E-656564454649";

@@ -10,15 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use tests::qemu::{Boot, Machine};
+use tests::qemu::{Boot, LOGIN, Machine};
 use tests::{Binaries, TestEnv, need, oracle, run};
 
 use crate::debian::share_sources;
 
 /// To resolve and build the machine's own disk.
 const BUILD: Duration = Duration::from_secs(900);
-/// From power on to the login prompt, on an emulated processor that others keep busy.
-const LOGIN: Duration = Duration::from_secs(300);
 /// A build on such a processor.
 const INSIDE: Duration = Duration::from_secs(1200);
 

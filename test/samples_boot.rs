@@ -13,15 +13,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
-use tests::qemu::{Boot, Firmware, Machine};
+use tests::qemu::{Boot, Firmware, LOGIN, Machine};
 use tests::{Binaries, left_behind, need, repository, run};
 
 use crate::debian::share_sources;
 
 /// To download and build, on a computer that others keep busy.
 const LIMIT: Duration = Duration::from_secs(1800);
-/// From power on to the login prompt, on an emulated processor.
-const LOGIN: Duration = Duration::from_secs(400);
 
 #[test]
 fn a_unified_kernel_image_by_systemd_boot() {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
+use super::slot::Slot;
 use super::{Boot, Console};
 use crate::run::ends_within;
 
@@ -32,6 +33,7 @@ pub struct Machine {
     /// Holds what QEMU itself has to say.
     dir: TempDir,
     commands: usize,
+    _slot: Slot,
 }
 
 /// What a command in the machine printed (stdout and stderr together), and its exit status.
@@ -42,11 +44,12 @@ pub struct Answer {
 }
 
 impl Machine {
-    /// Starts it.
+    /// Starts it, as soon as no more than one other of this process runs.
     ///
     /// # Errors
     /// QEMU or the firmware is missing.
     pub fn start(boot: &Boot) -> Result<Self> {
+        let slot = Slot::take();
         let dir = tempfile::Builder::new().prefix("osbuild-qemu-").tempdir()?;
         // even if we are killed, the machine is not left running
         let mut child = Command::new("setpriv")
@@ -73,6 +76,7 @@ impl Machine {
             console: Console::new(output, input, boot.echo),
             dir,
             commands: 0,
+            _slot: slot,
         })
     }
 

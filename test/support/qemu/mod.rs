@@ -7,14 +7,19 @@ mod console;
 mod firmware;
 mod machine;
 mod plain;
+mod slot;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 
 pub use console::Console;
 pub use firmware::{Firmware, Ovmf};
 pub use machine::{Answer, Machine};
+
+/// From power on to the login prompt, on an emulated processor that others keep busy.
+pub const LOGIN: Duration = Duration::from_secs(400);
 
 /// What is booted, and how.
 #[derive(Debug, Clone)]
