@@ -8,19 +8,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::manifests::{sha256, tree_of};
+use tests::oci::{self, OciImage};
 use tests::{Httpd, Reply, TestEnv, need, run};
 
 const SOURCE: &str = "org.osbuild.skopeo";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const LIST: &str = "application/vnd.oci.image.index.v1+json";
 
-/// An image as a registry has it.
-struct Image {
-    /// Digest and content.
-    blobs: Vec<(String, Vec<u8>)>,
-    manifest: Vec<u8>,
-    id: String,
-}
+/// An image, and what a test says of it.
+struct Image(OciImage);
 
 /// An image whose only layer is what `tar` makes of these files.
 fn image(env: &TestEnv, files: &[(&str, &str)]) -> Image {
@@ -30,27 +25,7 @@ fn image(env: &TestEnv, files: &[(&str, &str)]) -> Image {
     let args = ["--sort=name", "--mtime=@0", "-C", "layer", "-c", "."];
     let output = env.command("tar").args(args).output().unwrap();
     assert!(output.status.success());
-    let layer = output.stdout;
-    let config = json!({
-        "architecture": "amd64", "os": "linux", "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [sha256(&layer)]},
-    });
-    let config = config.to_string().into_bytes();
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha256(&config), "size": config.len(),
-        },
-        "layers": [{
-            "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": sha256(&layer), "size": layer.len(),
-        }],
-    });
-    Image {
-        id: sha256(&config),
-        blobs: vec![(sha256(&layer), layer), (sha256(&config), config)],
-        manifest: manifest.to_string().into_bytes(),
-    }
+    Image(OciImage::of(output.stdout))
 }
 
 impl Image {
@@ -60,35 +35,28 @@ impl Image {
             "schemaVersion": 2,
             "mediaType": LIST,
             "manifests": [{
-                "mediaType": MANIFEST, "digest": sha256(&self.manifest), "size": self.manifest.len(),
+                "mediaType": oci::MANIFEST, "digest": self.0.digest(), "size": self.0.manifest.len(),
                 "platform": {"architecture": "amd64", "os": "linux"},
             }],
         });
         let list = list.to_string().into_bytes();
         let digest = sha256(&list);
-        let path = |kind: &str, content: &[u8]| format!("/v2/test/image/{kind}/{}", sha256(content));
-        let typed = |content: &[u8], kind| (path("manifests", content), Reply::Typed(content.to_vec(), kind));
-        let mut replies = vec![
-            ("/v2/".to_owned(), Reply::Content(b"{}".to_vec())),
-            typed(&self.manifest, MANIFEST),
-            typed(&list, LIST),
-        ];
-        let blobs = self.blobs.iter();
-        replies.extend(blobs.map(|(_, blob)| (path("blobs", blob), Reply::Content(blob.clone()))));
+        let mut replies = self.0.replies();
+        replies.push((oci::place("manifests", &list), Reply::Typed(list, LIST)));
         let server = Httpd::serve(replies);
         let name = server.url("/test/image").trim_start_matches("http://").to_owned();
         (server, name, digest)
     }
 
     fn source(&self, name: &str) -> Value {
-        let image = json!({"name": name, "digest": sha256(&self.manifest), "tls-verify": false});
-        json!({SOURCE: {"items": {&self.id: {"image": image}}}})
+        let image = json!({"name": name, "digest": self.0.digest(), "tls-verify": false});
+        json!({SOURCE: {"items": {&self.0.id: {"image": image}}}})
     }
 
     fn input(&self, kind: &str) -> Value {
         json!({"images": {
             "type": kind, "origin": "org.osbuild.source",
-            "references": {&self.id: {"name": "localhost/deployed"}},
+            "references": {&self.0.id: {"name": "localhost/deployed"}},
         }})
     }
 }
@@ -145,10 +113,13 @@ fn an_image_comes_from_a_registry_and_is_copied_and_unpacked() {
         "oci-archive:out/tree/images/x.tar",
     ] {
         let config = skopeo(&env, &["inspect", "--raw", "--config", place]);
-        assert_eq!(sha256(config), image.id, "{place}");
+        assert_eq!(sha256(config), image.0.id, "{place}");
     }
     // where and how the Python osbuild keeps it
-    let stored = env.store().join("sources/org.osbuild.containers").join(&image.id);
+    let stored = env
+        .store()
+        .join("sources/org.osbuild.containers")
+        .join(&image.0.id);
     assert!(stored.join("image/manifest.json").is_file());
     let asked = server.requests().len();
     manifest["pipelines"][0]["stages"][0]["options"] = json!({});
@@ -164,14 +135,14 @@ fn another_image_than_the_one_named_does_not_enter_the_store() {
     let env = TestEnv::new();
     let mut image = image(&env, &[("a", "1")]);
     let (_server, name, _) = image.registry();
-    let right = image.id.clone();
-    image.id = sha256("another one");
+    let right = image.0.id.clone();
+    image.0.id = sha256("another one");
     let mut manifest = tree_of(json!([skopeo_stage(
         &image,
         json!({"type": "dir", "path": "/x"})
     )]));
     manifest["sources"] = image.source(&name);
-    env.build(&manifest, &[]).expect(1).says(&[&right, &image.id]);
+    env.build(&manifest, &[]).expect(1).says(&[&right, &image.0.id]);
     let left = fs::read_dir(env.store().join("sources/org.osbuild.containers")).unwrap();
     assert_eq!(left.count(), 0);
 }
@@ -218,7 +189,7 @@ fn a_storage_in_the_tree_can_be_used() {
         let mut command = env.command("unshare");
         command.args(["-m", "skopeo", "inspect", "--raw", "--config", &storage]);
         let config = run(&mut command, b"", Duration::from_secs(300)).expect(0).stdout;
-        assert_eq!(sha256(config), image.id, "{driver}");
+        assert_eq!(sha256(config), image.0.id, "{driver}");
         fs::remove_dir_all(env.out()).unwrap();
     }
 }
@@ -232,10 +203,10 @@ fn an_image_of_the_machines_storage_is_given_to_stages() {
     let image = image(&env, &[("etc/motd", "hello")]);
     let dir = env.path("image");
     fs::create_dir(&dir).unwrap();
-    fs::write(dir.join("manifest.json"), &image.manifest).unwrap();
+    fs::write(dir.join("manifest.json"), &image.0.manifest).unwrap();
     fs::write(dir.join("version"), "Directory Transport Version: 1.1\n").unwrap();
-    for (digest, blob) in &image.blobs {
-        fs::write(dir.join(digest.trim_start_matches("sha256:")), blob).unwrap();
+    for blob in &image.0.blobs {
+        fs::write(dir.join(sha256(blob).trim_start_matches("sha256:")), blob).unwrap();
     }
     let (root, run_root) = (env.path("storage"), env.path("run"));
     let storage = format!(
@@ -258,7 +229,7 @@ fn an_image_of_the_machines_storage_is_given_to_stages() {
     let build = |id: &str| {
         let mut manifest = tree_of(json!([stage]));
         manifest["sources"] = json!({"org.osbuild.containers-storage": {"items": {id: {}}}});
-        if id != image.id {
+        if id != image.0.id {
             let references = json!({id: {"name": "x"}});
             manifest["pipelines"][0]["stages"][0]["inputs"]["images"]["references"] = references;
         }
@@ -272,9 +243,9 @@ fn an_image_of_the_machines_storage_is_given_to_stages() {
             Duration::from_secs(300),
         )
     };
-    build(&image.id).expect(0);
+    build(&image.0.id).expect(0);
     let config = skopeo(&env, &["inspect", "--raw", "--config", "oci:out/tree/oci"]);
-    assert_eq!(sha256(config), image.id);
+    assert_eq!(sha256(config), image.0.id);
     let absent = sha256("absent");
     build(&absent).expect(1).says(&[&absent, "not in the storage"]);
 }
@@ -322,8 +293,8 @@ fn a_killed_download_leaves_nothing_for_long() {
     let env = TestEnv::new();
     let image = image(&env, &[("large", &"x".repeat(3_000_000))]);
     let (server, name, _) = image.registry();
-    let (digest, layer) = &image.blobs[0];
-    let path = format!("/v2/test/image/blobs/{digest}");
+    let layer = &image.0.blobs[0];
+    let path = oci::place("blobs", layer);
     server.set(&path, Reply::Stall(layer.clone(), 1_000_000));
     let mut manifest = tree_of(json!([skopeo_stage(
         &image,
@@ -351,5 +322,5 @@ fn a_killed_download_leaves_nothing_for_long() {
     env.build(&manifest, &["--export", "tree"]).expect(0);
     let left = fs::read_dir(env.store().join("sources/org.osbuild.containers")).unwrap();
     let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, [std::ffi::OsString::from(&image.id)]);
+    assert_eq!(left, [std::ffi::OsString::from(&image.0.id)]);
 }

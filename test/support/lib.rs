@@ -20,6 +20,7 @@ mod left_behind;
 pub mod listing;
 pub mod manifests;
 pub mod need;
+pub mod oci;
 pub mod oracle;
 pub mod ordinary;
 pub mod qemu;

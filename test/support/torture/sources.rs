@@ -6,10 +6,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::scene::LIMIT;
-use crate::manifests::sha256;
+use crate::oci::OciImage;
 use crate::{Reply, TestEnv, need, run};
-
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// The commit and the image, as a server has them.
 #[derive(Debug, Default)]
@@ -85,29 +83,7 @@ fn served(root: &Path, path: &Path) -> (String, Reply) {
 
 /// An image of one empty layer, as `test/image` of a registry.
 fn image(replies: &mut Vec<(String, Reply)>) -> (String, String) {
-    let layer = vec![0; 1024];
-    let config = json!({
-        "architecture": "amd64", "os": "linux", "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [sha256(&layer)]},
-    });
-    let config = config.to_string().into_bytes();
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha256(&config), "size": config.len(),
-        },
-        "layers": [{
-            "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": sha256(&layer), "size": layer.len(),
-        }],
-    });
-    let manifest = manifest.to_string().into_bytes();
-    let ids = (sha256(&config), sha256(&manifest));
-    let at = |kind: &str, content: &[u8]| format!("/v2/test/image/{kind}/{}", sha256(content));
-    replies.push(("/v2/".to_owned(), Reply::Content(b"{}".to_vec())));
-    replies.push((at("manifests", &manifest), Reply::Typed(manifest, MANIFEST)));
-    for blob in [layer, config] {
-        replies.push((at("blobs", &blob), Reply::Content(blob)));
-    }
-    ids
+    let image = OciImage::of(vec![0; 1024]);
+    replies.extend(image.replies());
+    (image.id.clone(), image.digest())
 }
