@@ -1,12 +1,12 @@
 //! Small manifests, the modules in shell that they name, and what they are given.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::TestEnv;
+use crate::{TestEnv, oracle};
 
 /// A manifest of format 2 with one pipeline, `tree`, of these stages.
 pub fn tree_of(stages: Value) -> Value {
@@ -63,12 +63,18 @@ pub fn fetching(source: &str, items: Vec<(String, Value)>) -> Value {
     manifest
 }
 
+/// Copies a program to where it is run, by a process of its own: one that another test is just starting has for a moment
+/// all that is open here, and a file that is open for writing cannot be executed.
+fn install(from: &Path, to: &Path) -> anyhow::Result<String> {
+    oracle::tool(Command::new("install").args(["-D", "-m", "755"]).args([from, to]))
+}
+
 impl TestEnv {
     /// Writes a module in shell into the library directory `lib`; `folder` is such as `stages`.
     pub fn module(&self, folder: &str, name: &str, script: &str) -> PathBuf {
-        let path = self.write(&format!("lib/{folder}/{name}"), format!("#!/bin/sh\n{script}\n"));
-        let mode = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(&path, mode).expect("the mode of a new file can be set");
+        let text = self.write("module.text", format!("#!/bin/sh\n{script}\n"));
+        let path = self.path(format!("lib/{folder}/{name}"));
+        install(&text, &path).expect("a module can be written");
         path
     }
 
