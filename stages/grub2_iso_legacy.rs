@@ -8,7 +8,7 @@ use module::{Args, Context, Result, Tree};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::artifacts::{self, Custom, Menu};
+use crate::artifacts::{self, Config, Custom, Kernel, Menu, Product};
 
 /// Options of `org.osbuild.grub2.iso.legacy`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -46,24 +46,6 @@ pub struct Options {
     config: Config,
 }
 
-/// What is installed.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Product {
-    name: String,
-    version: String,
-}
-
-/// The kernel that the medium boots.
-#[derive(Debug, Deserialize, JsonSchema)]
-struct Kernel {
-    /// The directory of `vmlinuz` and `initrd.img`.
-    dir: String,
-    /// Kernel parameters.
-    #[serde(default)]
-    opts: Vec<String>,
-}
-
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 enum Platform {
     #[default]
@@ -71,25 +53,6 @@ enum Platform {
     Pc,
     #[serde(rename = "powerpc-ieee1275")]
     PowerPc,
-}
-
-/// What GRUB does by itself.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct Config {
-    /// After how many seconds.
-    timeout: u64,
-    /// The entry, counted from 0.
-    default: Option<i64>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            timeout: 60,
-            default: None,
-        }
-    }
 }
 
 module::stage! {

@@ -9,6 +9,8 @@ use module::{Args, Context, Result, Tree};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::artifacts::{self, Kernel, Product};
+
 /// Options of `org.osbuild.isolinux`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -22,24 +24,6 @@ pub struct Options {
     fips: bool,
 }
 
-/// What is installed.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Product {
-    name: String,
-    version: String,
-}
-
-/// The kernel that the medium boots.
-#[derive(Debug, Deserialize, JsonSchema)]
-struct Kernel {
-    /// The directory of `vmlinuz` and `initrd.img`.
-    dir: String,
-    /// Kernel parameters.
-    #[serde(default)]
-    opts: Vec<String>,
-}
-
 module::stage! {
     file: "isolinux.rs", name: "org.osbuild.isolinux", options: Options, run: run,
     takes: {
@@ -48,7 +32,7 @@ module::stage! {
             "properties": {"data": {"type": "object", "additionalProperties": true}},
         },
     },
-    libraries: [include_str!("isolinux/menu.cfg")],
+    libraries: [artifacts::SOURCE, include_str!("isolinux/menu.cfg")],
 }
 
 const PROGRAMS: &[&str] = &[

@@ -2,6 +2,7 @@
 
 mod boot_image;
 mod loaders;
+mod medium;
 mod menu;
 mod output;
 mod source;
@@ -15,6 +16,7 @@ use module::{Args, Context, Result};
 pub use crate::grub2::bls::{copy_file, copy_tree};
 pub use boot_image::boot_image;
 pub use loaders::{loaders, removable, vendor};
+pub use medium::{Config, Kernel, Product};
 pub use menu::{Custom, Menu};
 pub use output::ToolOutput;
 pub use source::source;
@@ -25,6 +27,7 @@ pub const SOURCE: &str = concat!(
     include_str!("mod.rs"),
     include_str!("boot_image.rs"),
     include_str!("loaders.rs"),
+    include_str!("medium.rs"),
     include_str!("menu.rs"),
     include_str!("output.rs"),
     include_str!("source.rs"),
