@@ -1,5 +1,7 @@
 //! Two pipelines that do not need each other, and the same one after the other.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -9,8 +11,37 @@ use super::debian::Packages;
 use super::outcome::Outcome;
 use super::series::Series;
 
-/// Installs the packages of a Debian twice.
+/// Stages of each pipeline of small stages.
+const STAGES: u32 = 200;
+
+/// What both pipelines give.
+const LAST: &str = "both";
+
+/// Two pipelines whose stages wait for each other, then two whose one stage can use all processors by itself.
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
+    let mut outcomes = configured(bench)?;
+    outcomes.extend(installed(bench)?);
+    Ok(outcomes)
+}
+
+/// Configures two trees, by one small stage after the other.
+fn configured(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
+    let dir = bench.dir("jobs")?;
+    let twin = |name: &str| {
+        let stage = |number| json!({"type": "org.osbuild.mkdir", "options": {"paths": [{"path": format!("/{name}-{number}")}]}});
+        let stages: Vec<Value> = (0..STAGES).map(stage).collect();
+        json!({"name": name, "stages": stages})
+    };
+    let last = both(&format!("left-{}", STAGES - 1), &format!("right-{}", STAGES - 1));
+    let manifest = json!({"version": "2", "pipelines": [twin("left"), twin("right"), last]});
+    let what = format!("two independent pipelines of {STAGES} small stages");
+    let outcome = compare(bench, &manifest, &dir, what, || Ok(dir.join("store")))?;
+    remove(&[&dir])?;
+    Ok(vec![outcome])
+}
+
+/// Installs the packages of a Debian twice.
+fn installed(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
     let Some(packages) = Packages::get(bench, "samples/debian-minimal.toml")? else {
         return Ok(Vec::new());
     };
@@ -33,32 +64,49 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
     };
     all.retain(|pipeline| pipeline["name"] == "build");
     all.extend([twin("left"), twin("right")]);
-    // what needs both of them, and costs nothing
+    all.push(both("etc/debian_version", "etc/debian_version"));
+    let what = "two installations of Debian, each of which unpacks on all processors";
+    let outcome = compare(bench, &manifest, &packages.dir, what, || packages.fresh_store())?;
+    remove(&[&packages.dir])?;
+    Ok(vec![outcome])
+}
+
+/// A pipeline that needs `left` and `right`, takes a path of each, and costs nothing.
+fn both(left: &str, right: &str) -> Value {
     let input = |name: &str| json!({"type": "org.osbuild.tree", "origin": "org.osbuild.pipeline", "references": [format!("name:{name}")]});
-    all.push(json!({"name": "both", "stages": [{"type": "org.osbuild.copy",
+    json!({"name": LAST, "stages": [{"type": "org.osbuild.copy",
         "inputs": {"left": input("left"), "right": input("right")},
-        "options": {"paths": [{"from": "input://left/etc/debian_version", "to": "tree:///left"},
-            {"from": "input://right/etc/debian_version", "to": "tree:///right"}]}}]}));
-    let path = packages.dir.join("jobs.json");
+        "options": {"paths": [{"from": format!("input://left/{left}"), "to": "tree:///left"},
+            {"from": format!("input://right/{right}"), "to": "tree:///right"}]}}]})
+}
+
+/// Builds a manifest with two jobs and with one by turns, each time in a store of its own.
+fn compare(
+    bench: &Bench<'_>,
+    manifest: &Value,
+    dir: &Path,
+    what: impl Into<String>,
+    fresh_store: impl Fn() -> Result<PathBuf>,
+) -> Result<Outcome> {
+    let path = dir.join("jobs.json");
     std::fs::write(&path, manifest.to_string())?;
     let (mut parallel, mut serial) = (Series::default(), Series::default());
     for round in 0..bench.runs {
         for (jobs, series) in [("2", &mut parallel), ("1", &mut serial)] {
-            let (store, out) = (packages.fresh_store()?, packages.dir.join("out"));
+            let (store, out) = (fresh_store()?, dir.join("out"));
             let build = Build {
                 more: &["--jobs", jobs],
-                ..Build::of(&path, &store, &out, &["both"])
+                ..Build::of(&path, &store, &out, &[LAST])
             };
             series.push(bench.ours.build(&build)?.wall);
             remove(&[&store, &out])?;
         }
         say!("jobs: round {round} of {}", bench.runs);
     }
-    remove(&[&packages.dir])?;
-    Ok(vec![Outcome::faster(
+    Ok(Outcome::faster(
         "jobs",
-        "two independent pipelines",
+        what,
         (parallel, "our own --jobs 1", serial),
         1.8,
-    )])
+    ))
 }
