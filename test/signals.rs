@@ -321,3 +321,40 @@ fn who_is_killed_leaves_no_process_and_the_next_one_cleans_up() {
     assert_eq!(fs::read_dir(env.path("store/tmp")).unwrap().count(), 0);
     assert_eq!(fs::read_to_string(env.out().join("file")).unwrap(), "1\n");
 }
+
+/// What resolves packages is ended too: it would go on fetching, and keep the next one waiting for its locks.
+#[test]
+fn while_packages_are_resolved() {
+    let env = TestEnv::new();
+    let mut gate = Gate::new(&env);
+    let ready = env.path("lib/ready");
+    // as apt does while it checks a signature
+    let script = format!(
+        "case $1 in dump) exit;; esac; touch \"$TMPDIR/apt.sig\"; echo > {}; sleep 1000; true",
+        ready.display()
+    );
+    env.module("bin", "apt-get", &script);
+    env.module("bin", "apt-config", "exit 0");
+    for (signal, code) in BOTH {
+        let mut command = env.command(env.binaries().image_builder());
+        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", env.path("lib/bin").display());
+        command.env("PATH", path).env("XDG_CACHE_HOME", env.path("cache"));
+        command.args(["manifest", "--distro", "debian-12", "--type", "tar"]);
+        command.args(["--repo", "http://localhost/debian,trusted=yes"]);
+        command
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let console = Console::new(child.stdout.take().unwrap(), std::io::sink(), false);
+        gate.reached();
+        Build { child, console }.ended_by(signal, code);
+        nothing_is_left(&env);
+        let kept = fs::read_dir(env.path("cache/image-builder/apt")).unwrap();
+        let kept = kept.map(|entry| entry.unwrap().path());
+        let runs: Vec<_> = kept
+            .filter(|path| path.extension().is_some_and(|end| end == "run"))
+            .collect();
+        assert_eq!(runs, Vec::<std::path::PathBuf>::new());
+    }
+}

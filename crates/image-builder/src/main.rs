@@ -6,6 +6,7 @@ mod apt;
 mod blueprint;
 mod build;
 mod cache;
+mod child;
 mod cli;
 mod compose;
 mod crypt;
@@ -27,6 +28,10 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     wait_for_children();
     let cli = Cli::parse();
+    if let Err(error) = child::listen() {
+        print::note(&format!("cannot listen to signals: {error}"));
+        return ExitCode::FAILURE;
+    }
     let result = match &cli.command {
         Command::Manifest(image) => compose::manifest(image).and_then(|manifest| print::manifest(&manifest)),
         Command::Build(build) => build::run(build),

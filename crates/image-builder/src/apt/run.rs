@@ -7,14 +7,14 @@ use std::fmt::Write;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use sha2::{Digest, Sha256};
 
 use super::index::{Available, Target};
 use super::{Repository, release, render};
 use crate::error::{Failure, OrFail, Result};
-use crate::print;
+use crate::{child, print};
 
 /// The settings of the machine's apt that a private one needs: how to reach the network. What would weaken the
 /// checking of signatures stays behind, and so does what would change the files that are fetched.
@@ -50,6 +50,7 @@ impl Scratch {
             _ => {}
         }
         std::fs::create_dir(&path)?;
+        child::keep_in_mind(Some(&path));
         Ok(Self(path))
     }
 }
@@ -58,6 +59,7 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // the next run removes what resists
         let _ = std::fs::remove_dir_all(&self.0);
+        child::keep_in_mind(None);
     }
 }
 
@@ -85,7 +87,7 @@ impl Apt {
 
     fn fill_scratch(&self, sources: &str) -> std::io::Result<()> {
         let dir = &self.scratch.0;
-        for name in ["etc/sources.list.d", "empty.d", "state", "cache/archives/partial"] {
+        for name in ["etc/sources.list.d", "empty.d", "state", "cache/archives/partial", "tmp"] {
             std::fs::create_dir_all(dir.join(name))?;
         }
         std::fs::write(dir.join("status"), "")?;
@@ -220,8 +222,9 @@ impl Apt {
             .env("APT_CONFIG", self.scratch.0.join("apt.conf"))
             .env("LC_ALL", "C.UTF-8")
             .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdin(Stdio::null());
-        command.output().map_err(|error| {
+            // what checks signatures makes files there
+            .env("TMPDIR", self.scratch.0.join("tmp"));
+        child::output(&mut command).map_err(|error| {
             Failure::failed(format!("cannot run `{program}`: {error}"))
                 .hint("packages are resolved with apt 2.0 or newer; install the package `apt`")
         })
@@ -257,10 +260,7 @@ pub(super) fn complaints(output: &Output) -> Vec<String> {
 
 /// How the machine's apt reaches the network: proxies, certificates, time-outs.
 fn machine_settings() -> String {
-    let output = Command::new("apt-config")
-        .arg("dump")
-        .stdin(Stdio::null())
-        .output();
+    let output = child::output(Command::new("apt-config").arg("dump"));
     let dump = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let mut text = String::new();
     for line in dump.unwrap_or_default().lines() {

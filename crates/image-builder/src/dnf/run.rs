@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use sha2::{Digest, Sha256};
 
 use super::primary::{self, Repomd};
 use super::repo::substitute;
 use super::{Chosen, Pinned, Wanted, table};
+use crate::child;
 use crate::error::{Failure, OrFail, Result};
 
 /// Where dnf keeps metadata, below the installation root.
@@ -136,9 +137,8 @@ impl Dnf {
             .args(["--refresh", "--assumeno", "install"])
             .args(&wanted.packages)
             .env("LC_ALL", "C.UTF-8")
-            .env("COLUMNS", "200")
-            .stdin(Stdio::null());
-        command.output().map_err(|error| {
+            .env("COLUMNS", "200");
+        child::output(&mut command).map_err(|error| {
             let failure = Failure::failed(format!("cannot run `dnf`: {error}"));
             if error.kind() == ErrorKind::NotFound {
                 failure
