@@ -330,7 +330,7 @@ fn while_packages_are_resolved() {
     let ready = env.path("lib/ready");
     // as apt does while it checks a signature
     let script = format!(
-        "case $1 in dump) exit;; esac; touch \"$TMPDIR/apt.sig\"; echo > {}; sleep 1000; true",
+        "case $1 in dump) exit;; esac; touch \"$TMPDIR/apt.sig\"; echo > {}; exec sleep 1000",
         ready.display()
     );
     env.module("bin", "apt-get", &script);

@@ -1,7 +1,7 @@
 //! The programs that resolve packages, and their end when somebody stops us.
 //!
-//! Each runs in a process group of its own. A signal that ends us ends the group first, then removes what we keep for a run;
-//! so nothing goes on fetching, or holds the locks of the cache, behind the back of the next run.
+//! A signal that ends us ends such a program first, then removes what we keep for a run; and where we are killed the kernel
+//! ends it. So nothing goes on fetching, or holds the locks of the cache, behind the back of the next run.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -20,14 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What a signal has to clear up.
 struct State {
     /// The program that runs.
-    group: Option<Pid>,
+    child: Option<Pid>,
     /// The directory of the run.
     scratch: Option<PathBuf>,
     stopped: bool,
 }
 
 static STATE: Mutex<State> = Mutex::new(State {
-    group: None,
+    child: None,
     scratch: None,
     stopped: false,
 });
@@ -58,16 +58,17 @@ pub fn listen() -> io::Result<()> {
 /// # Errors
 /// It cannot be run.
 pub fn output(command: &mut Command) -> io::Result<Output> {
-    command.stdin(Stdio::null()).process_group(0);
+    command.stdin(Stdio::null());
+    end_with_us(command);
     let child = {
         let mut state = wait_where_stopped(lock());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        state.group = Some(Pid::from_child(&child));
+        state.child = Some(Pid::from_child(&child));
         child
     };
     let output = child.wait_with_output();
     let mut state = lock();
-    state.group = None;
+    state.child = None;
     ENDED.notify_all();
     drop(wait_where_stopped(state));
     output
@@ -86,14 +87,23 @@ fn wait_where_stopped(mut state: MutexGuard<'static, State>) -> MutexGuard<'stat
     state
 }
 
+/// Has the kernel tell the program to end when we are gone.
+#[allow(unsafe_code)]
+fn end_with_us(command: &mut Command) {
+    // SAFETY: between fork and exec only one call of the kernel is made, which allocates nothing.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?));
+    }
+}
+
 fn stop() {
     let mut state = lock();
     state.stopped = true;
     for signal in [Signal::TERM, Signal::KILL] {
-        let Some(group) = state.group else { break };
-        // it may have ended just now
-        let _ = kill_process_group(group, signal);
-        let waited = ENDED.wait_timeout_while(state, PATIENCE, |state| state.group.is_some());
+        let Some(child) = state.child else { break };
+        // its own helpers end when it does not answer any more
+        let _ = kill_process(child, signal);
+        let waited = ENDED.wait_timeout_while(state, PATIENCE, |state| state.child.is_some());
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
     if let Some(scratch) = &state.scratch {
