@@ -77,7 +77,10 @@ mod tests {
             tree.read_text("etc/cron.daily/x").unwrap(),
             "#!/bin/bash\n# a\n# b\necho good\n"
         );
-        assert_eq!(tree.stat("etc/cron.daily/x").unwrap().unwrap().mode & 0o7777, 0o755);
+        assert_eq!(
+            tree.stat("etc/cron.daily/x").unwrap().unwrap().mode & 0o7777,
+            0o755
+        );
         // not by itself: a process that another test is just starting may have it open for writing still
         let output = std::process::Command::new("bash")
             .arg(dir.path().join("etc/cron.daily/x"))

@@ -216,10 +216,11 @@ impl Archive {
         // the mark goes next: the name must not be there without the bytes
         fault::step!(file.sync_all()).map_err(|e| self.cannot_write(e))?;
         self.publish(&file, checksum, Kind::Commit.extension())?;
-        if self.root.exists(partial(checksum)) {
-            self.root.remove_file(partial(checksum))?;
+        match self.root.remove_file(partial(checksum)) {
+            // there was none, or another process that pulls the same has just removed it
+            Err(_) if !self.root.exists(partial(checksum)) => Ok(()),
+            other => Ok(other?),
         }
-        Ok(())
     }
 
     /// All objects that a commit leads to.

@@ -87,7 +87,13 @@ impl Apt {
 
     fn fill_scratch(&self, sources: &str) -> std::io::Result<()> {
         let dir = &self.scratch.0;
-        for name in ["etc/sources.list.d", "empty.d", "state", "cache/archives/partial", "tmp"] {
+        for name in [
+            "etc/sources.list.d",
+            "empty.d",
+            "state",
+            "cache/archives/partial",
+            "tmp",
+        ] {
             std::fs::create_dir_all(dir.join(name))?;
         }
         std::fs::write(dir.join("status"), "")?;
