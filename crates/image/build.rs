@@ -1,5 +1,5 @@
 //! Computes the digest of these sources: part of the digest of every module that writes images.
 
 fn main() {
-    source_digest::set(&["src"]);
+    source_digest::set(&["src", "../direct/src"]);
 }

@@ -1,9 +1,10 @@
 //! Decompression, told by the first bytes: names and media types may say anything.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use direct::{Input, Reader};
 use liblzma::stream::Stream;
 
 use crate::compress::spawning;
@@ -14,7 +15,8 @@ const BUFFER: usize = 256 * 1024;
 /// The content of `file`, decompressed as far as it is compressed: gzip, bzip2, xz, lzma, zstd; lzip, lzop and compress
 /// by the build root's tools.
 pub fn open(file: File) -> Result<Box<dyn Read>> {
-    let mut from = BufReader::with_capacity(BUFFER, file);
+    let mut same = file.try_clone()?;
+    let mut from = buffered(file);
     let start = from.fill_buf()?;
     let tool = match start {
         [0x1f, 0x8b, ..] => return Ok(Box::new(Gunzip::new(from))),
@@ -35,11 +37,11 @@ pub fn open(file: File) -> Result<Box<dyn Read>> {
         [0x1f, 0x9d, ..] => "gzip",
         _ => return Ok(Box::new(from)),
     };
-    let mut file = from.into_inner();
-    file.rewind()?;
+    drop(from);
+    same.rewind()?;
     let mut child = Command::new(tool)
         .arg("-dc")
-        .stdin(file)
+        .stdin(same)
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| spawning(tool, error))?;
@@ -51,7 +53,18 @@ pub fn open(file: File) -> Result<Box<dyn Read>> {
 
 /// The content of the gzip members of `file`; zeros may follow them, as on a tape, but nothing else.
 pub fn gunzip(file: File) -> impl Read {
-    Gunzip::new(BufReader::with_capacity(BUFFER, file))
+    Gunzip::new(buffered(file))
+}
+
+/// Reads a file, a large one ahead and past the page cache: an archive is read once.
+fn buffered(mut file: File) -> Box<dyn BufRead> {
+    let is_large = |metadata: Metadata| metadata.is_file() && metadata.len() >= direct::LARGE;
+    if file.metadata().is_ok_and(is_large)
+        && let Ok(at) = file.stream_position()
+    {
+        return Box::new(Input::new(Reader::new(file), at));
+    }
+    Box::new(BufReader::with_capacity(BUFFER, file))
 }
 
 struct Gunzip<R> {
@@ -181,5 +194,28 @@ mod tests {
             open(packed).unwrap().read_to_string(&mut text).unwrap();
             assert_eq!(text, "some text", "{compression:?}");
         }
+    }
+
+    #[test]
+    fn a_large_file_is_read_to_its_end_from_where_it_stands() {
+        let content: Vec<u8> = (0..direct::LARGE + 12_345)
+            .map(|n| ((n * n) >> 9) as u8)
+            .collect();
+        let mut all = Vec::new();
+        let mut from = file(&content);
+        open(from.try_clone().unwrap())
+            .unwrap()
+            .read_to_end(&mut all)
+            .unwrap();
+        assert!(all == content);
+        all.clear();
+        from.seek(io::SeekFrom::Start(77)).unwrap();
+        open(from).unwrap().read_to_end(&mut all).unwrap();
+        assert!(all == content[77..]);
+        let mut packed = Vec::new();
+        crate::gzip::write(&mut packed, 0, |out| out.write_all(&content)).unwrap();
+        all.clear();
+        gunzip(file(&packed)).read_to_end(&mut all).unwrap();
+        assert!(all == content);
     }
 }

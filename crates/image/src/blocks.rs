@@ -1,8 +1,11 @@
 //! A disk block by block, as image formats keep it: the blocks that hold something, in order.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
-use crate::{Result, SparseFile, compress};
+use direct::Buffer;
+
+use crate::{Error, Result, SparseFile, compress};
 
 /// Bytes a thread reads and packs at a time, so that handing over costs little.
 const BATCH: u64 = 1 << 20;
@@ -19,6 +22,18 @@ pub(crate) struct Blocks<'a> {
     pub(crate) threads: usize,
 }
 
+/// A thread's own.
+struct Own<S> {
+    state: S,
+    buffer: Buffer,
+}
+
+/// What became of some blocks, one behind the other, and for each its number, what was said of it and where it is.
+struct Packed<T> {
+    bytes: Vec<u8>,
+    blocks: Vec<(u64, T, Range<usize>)>,
+}
+
 impl<'a> Blocks<'a> {
     /// All of a disk.
     pub(crate) fn of(disk: &'a SparseFile, size: u64, threads: usize) -> Self {
@@ -31,12 +46,12 @@ impl<'a> Blocks<'a> {
     }
 
     /// Calls `put` with the number of each block that is not all zeros, counted from the part's beginning, and what
-    /// `pack` made of it on one of the threads, in the disk's order.
+    /// `pack` made of it on one of the threads, in the disk's order: the bytes it appended and what it said of them.
     pub(crate) fn each<S, T: Send>(
         &self,
         state: impl Fn() -> Result<S> + Sync,
-        pack: impl Fn(&mut S, Vec<u8>) -> Result<T> + Sync,
-        mut put: impl FnMut(u64, T) -> Result<()>,
+        pack: impl Fn(&mut S, &[u8], &mut Vec<u8>) -> Result<T> + Sync,
+        mut put: impl FnMut(u64, T, &[u8]) -> Result<()>,
     ) -> Result<()> {
         let numbers = self.numbers()?;
         let batches: Vec<_> = numbers.chunks((BATCH / self.size).max(1) as usize).collect();
@@ -44,39 +59,77 @@ impl<'a> Blocks<'a> {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             given => given,
         };
-        let packed = |state: &mut S, number: u64| {
-            let block = self.read(number)?;
-            let empty = block.iter().all(|byte| *byte == 0);
-            let packed = (!empty).then(|| pack(state, block)).transpose()?;
-            Ok(packed.map(|packed| (number, packed)))
-        };
+        let reader = self.disk.reader()?;
+        // memory that was used before is there already: fresh memory costs more than what is done with it
+        let used = Mutex::new(Vec::<Vec<u8>>::new());
+        let used = || used.lock().unwrap_or_else(PoisonError::into_inner);
+        let size = self.size.max(BATCH) as usize;
         compress::in_order(
             batches.len(),
             threads,
-            state,
-            |state, batch| {
-                let blocks = batches[batch].iter().map(|number| packed(state, *number));
-                blocks.filter_map(Result::transpose).collect::<Result<Vec<_>>>()
+            || {
+                Ok(Own {
+                    state: state()?,
+                    buffer: Buffer::new(size),
+                })
             },
-            |batch| {
-                batch
-                    .into_iter()
-                    .try_for_each(|(number, packed)| put(number, packed))
+            |own, batch| {
+                let bytes = used().pop();
+                let mut packed = Packed {
+                    bytes: bytes.unwrap_or_else(|| Vec::with_capacity(size)),
+                    blocks: Vec::new(),
+                };
+                for run in batches[batch].chunk_by(|one, next| one + 1 == *next) {
+                    let blocks = self.read(&reader, run, &mut own.buffer)?;
+                    for (number, block) in run.iter().zip(blocks.chunks(self.size as usize)) {
+                        if block.iter().all(|byte| *byte == 0) {
+                            continue;
+                        }
+                        let from = packed.bytes.len();
+                        let said = pack(&mut own.state, block, &mut packed.bytes)?;
+                        packed.blocks.push((*number, said, from..packed.bytes.len()));
+                    }
+                }
+                Ok(packed)
+            },
+            |Packed { mut bytes, blocks }| {
+                for (number, said, range) in blocks {
+                    put(number, said, &bytes[range])?;
+                }
+                bytes.clear();
+                used().push(bytes);
+                Ok(())
             },
         )
     }
 
     /// The same without packing.
-    pub(crate) fn each_plain(&self, put: impl FnMut(u64, Vec<u8>) -> Result<()>) -> Result<()> {
-        self.each(|| Ok(()), |(), block| Ok(block), put)
+    pub(crate) fn each_plain(&self, mut put: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+        let copy = |(): &mut (), block: &[u8], bytes: &mut Vec<u8>| {
+            bytes.extend_from_slice(block);
+            Ok(())
+        };
+        self.each(|| Ok(()), copy, |number, (), block| put(number, block))
     }
 
-    fn read(&self, number: u64) -> Result<Vec<u8>> {
-        let mut block = vec![0; self.size as usize];
-        let at = self.part.start + number * self.size;
-        let there = (self.part.end - at).min(self.size) as usize;
-        self.disk.read(&mut block[..there], at)?;
-        Ok(block)
+    /// Reads blocks that lie one behind the other.
+    fn read<'b>(
+        &self,
+        reader: &direct::Reader<impl std::os::fd::AsFd>,
+        run: &[u64],
+        buffer: &'b mut Buffer,
+    ) -> Result<&'b [u8]> {
+        let Some(first) = run.first() else {
+            return Ok(&[]);
+        };
+        let blocks = &mut buffer[..run.len() * self.size as usize];
+        let at = self.part.start + first * self.size;
+        let there = (self.part.end - at).min(blocks.len() as u64) as usize;
+        let read = reader
+            .read_at(&mut blocks[..there], at)
+            .map_err(Error::io("read the image"))?;
+        blocks[read..].fill(0);
+        Ok(blocks)
     }
 
     /// The numbers of the blocks that are not wholly in a hole, ascending.

@@ -173,6 +173,7 @@ pub fn write_with(
     let terms = Terms {
         now,
         clamp: options.epoch,
+        bytes: usage.bytes,
     };
     populate(image, options.offset, tree, terms)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use crate::testing::{disk, no_qemu_img, qemu_img};
+use crate::testing::{disk, large_disk, no_qemu_img, qemu_img};
 use crate::vmdk::{Adapter, Subformat};
 use crate::{Result, SparseFile, vdi, vhd, vhdx, vmdk};
 
@@ -46,8 +46,10 @@ fn check(format: &str, raw: &Path, write: impl Fn(&Path, usize)) -> std::path::P
     dir.join("1/disk.img")
 }
 
-/// A disk of whole MiB, and one that is none.
+/// A disk of whole MiB, one that is none, and one that passes the page cache.
 fn disks(mut judge: impl FnMut(&Path, &SparseFile)) {
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    judge(&dir.path().join("disk.raw"), &large_disk(dir.path(), 3));
     for (seed, size) in [(1, 40 << 20), (2, (90 << 20) + 512 * 77)] {
         let dir = tempfile::tempdir().unwrap();
         let disk = disk(dir.path(), seed, size);

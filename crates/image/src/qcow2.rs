@@ -10,7 +10,7 @@ use std::fs::File;
 
 use crate::blocks::Blocks;
 use crate::deflate::Deflater;
-use crate::output::put;
+use crate::output::Output;
 use crate::qcow2_tables::{CLUSTER, Tables};
 use crate::{Error, Result, SparseFile};
 
@@ -38,10 +38,10 @@ pub struct Options {
     pub threads: usize,
 }
 
-/// A cluster as it goes into the file.
+/// How a cluster is in the file.
 enum Stored {
-    Compressed(Vec<u8>),
-    Plain(Vec<u8>),
+    Compressed,
+    Plain,
 }
 
 /// Writes `disk` into the empty file `output`.
@@ -50,22 +50,24 @@ pub fn write(disk: &SparseFile, output: &File, options: &Options) -> Result<()> 
         return Err(Error::unsuitable("qcow2 version 2 knows no zstd: take zlib"));
     }
     let mut tables = Tables::new(disk.size());
+    let mut file = Output::new(output, disk)?;
     Blocks::of(disk, CLUSTER, options.threads).each(
         || Packer::new(options.compression),
         Packer::pack,
-        |number, stored| {
-            let (at, bytes) = match stored {
-                Stored::Compressed(bytes) => (tables.put_compressed(number, bytes.len() as u64), bytes),
-                Stored::Plain(bytes) => (tables.put_plain(number), bytes),
+        |number, stored, bytes| {
+            let at = match stored {
+                Stored::Compressed => tables.put_compressed(number, bytes.len() as u64),
+                Stored::Plain => tables.put_plain(number),
             };
-            put(output, &bytes, at)
+            file.put(bytes, at)
         },
     )?;
     let (placed, length) = tables.finish(options);
     output
         .set_len(length)
         .map_err(Error::io("write the qcow2 file"))?;
-    placed.iter().try_for_each(|(at, bytes)| put(output, bytes, *at))
+    placed.iter().try_for_each(|(at, bytes)| file.put(bytes, *at))?;
+    file.finish()
 }
 
 /// A thread's compressor with its buffers.
@@ -93,18 +95,19 @@ impl Packer {
         })
     }
 
-    fn pack(&mut self, bytes: Vec<u8>) -> Result<Stored> {
+    fn pack(&mut self, bytes: &[u8], to: &mut Vec<u8>) -> Result<Stored> {
         let packed = match self {
             Self::None => None,
-            Self::Zlib(deflater) => deflater.compress(&bytes),
+            Self::Zlib(deflater) => deflater.compress(bytes),
             Self::Zstd { engine, output } => {
-                let length = engine.compress_to_buffer(&bytes, &mut output[..]).ok();
+                let length = engine.compress_to_buffer(bytes, &mut output[..]).ok();
                 length.map(|length| &output[..length])
             }
         };
+        to.extend_from_slice(packed.unwrap_or(bytes));
         Ok(match packed {
-            Some(packed) => Stored::Compressed(packed.to_vec()),
-            None => Stored::Plain(bytes),
+            Some(_) => Stored::Compressed,
+            None => Stored::Plain,
         })
     }
 }
@@ -112,7 +115,7 @@ impl Packer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{disk, no_qemu_img, qemu_img};
+    use crate::testing::{disk, large_disk, no_qemu_img, qemu_img};
 
     #[test]
     fn qemu_reads_back_what_was_written() {
@@ -147,6 +150,33 @@ mod tests {
                 files[0] == files[1],
                 "{compression:?} depends on the number of threads"
             );
+        }
+    }
+
+    #[test]
+    fn a_large_disk_is_the_same_past_the_page_cache() {
+        if no_qemu_img() {
+            return;
+        }
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+        let disk = large_disk(dir.path(), 5);
+        for compression in [Compression::Zlib, Compression::Zstd, Compression::None] {
+            let mut files = Vec::new();
+            for threads in [1, 3] {
+                let path = dir.path().join(format!("{threads}.qcow2"));
+                let options = Options {
+                    compression,
+                    version_2: false,
+                    threads,
+                };
+                write(&disk, &File::create(&path).unwrap(), &options).unwrap();
+                let path = path.to_str().unwrap();
+                let raw = dir.path().join("disk.raw");
+                qemu_img(&["check", "-f", "qcow2", path]);
+                qemu_img(&["compare", "-f", "raw", "-F", "qcow2", raw.to_str().unwrap(), path]);
+                files.push(std::fs::read(path).unwrap());
+            }
+            assert!(files[0] == files[1], "{compression:?}");
         }
     }
 

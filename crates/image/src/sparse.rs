@@ -6,13 +6,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use direct::{Buffer, CHUNK, Reader};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-
-/// Bytes read or written at once.
-const CHUNK: usize = 1 << 20;
+use crate::output::Output;
 
 /// A file of a fixed size of which only what was written takes space.
 #[derive(Debug)]
@@ -54,13 +53,36 @@ impl SparseFile {
 
     /// Writes all of `other` from `at` on; what is a hole there, or zeros, is passed over.
     pub fn write_all_of(&self, other: &Self, at: u64) -> Result<()> {
+        let mut output = Output::exact(&self.file, other.is_large()?);
         let mut result = Ok(());
         other.blocks(0, other.size(), &mut |from, block| {
             if result.is_ok() {
-                result = self.write(block, at + from);
+                result = output.put(block, at + from);
             }
         })?;
-        result
+        result.and_then(|()| output.finish())
+    }
+
+    /// Whether so much is in it that it is read and written past the page cache.
+    pub(crate) fn is_large(&self) -> Result<bool> {
+        if self.size < direct::LARGE {
+            return Ok(false);
+        }
+        let sizes = self.data()?.into_iter().map(|range| range.end - range.start);
+        Ok(sizes.sum::<u64>() >= direct::LARGE)
+    }
+
+    /// How all of it is read.
+    pub(crate) fn reader(&self) -> Result<Reader<&File>> {
+        Ok(match self.is_large()? {
+            true => Reader::new(&self.file),
+            false => Reader::plain(&self.file),
+        })
+    }
+
+    /// The file itself.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 
     /// A path by which a tool started by this process opens the file, whatever its name is or whether it has one.
@@ -96,7 +118,8 @@ impl SparseFile {
     pub fn blocks(&self, at: u64, size: u64, visit: &mut dyn FnMut(u64, &[u8])) -> Result<()> {
         const BLOCK: u64 = 4096;
         let end = at.saturating_add(size).min(self.size);
-        let mut buffer = vec![0; CHUNK];
+        let mut buffer = Buffer::new(CHUNK);
+        let reader = self.reader()?;
         let mut next = at;
         for range in self.data()? {
             // whole blocks, counted from `at`
@@ -106,7 +129,8 @@ impl SparseFile {
             while from < range.end.min(end) {
                 let length = (end - from).min(CHUNK as u64);
                 let piece = &mut buffer[..length as usize];
-                self.read(piece, from)?;
+                let read = reader.read_at(piece, from).map_err(Error::io("read the image"))?;
+                piece[read..].fill(0);
                 for (index, block) in piece.chunks(BLOCK as usize).enumerate() {
                     if block.iter().any(|byte| *byte != 0) {
                         visit(from - at + index as u64 * BLOCK, block);

@@ -44,6 +44,23 @@ pub fn disk(dir: &Path, seed: u64, size: u64) -> SparseFile {
     disk
 }
 
+/// The disk `disk.raw` in `dir` with enough in it to be written past the page cache; half of that lies in it.
+pub fn large_disk(dir: &Path, seed: u64) -> SparseFile {
+    let disk = disk(dir, seed, (200 << 20) + 512);
+    let mut next = noise(seed + 1);
+    let half = 10 << 20;
+    let bytes: Vec<u8> = (0..2 * half)
+        .map(|n| (next() >> (n >> 10 & 31)) as u8 & 0x3f)
+        .collect();
+    for (at, bytes) in [70 << 20, 100 << 20].into_iter().zip(bytes.chunks(half)) {
+        disk.write(bytes, at + 700).unwrap();
+    }
+    rustix::fs::fsync(&disk).unwrap();
+    rustix::fs::fadvise(&disk, 90 << 20, None, rustix::fs::Advice::DontNeed).unwrap();
+    assert!(disk.is_large().unwrap());
+    disk
+}
+
 /// Whether there is no `qemu-img` here; says so.
 pub fn no_qemu_img() -> bool {
     let missing = Command::new("qemu-img").arg("--version").output().is_err();

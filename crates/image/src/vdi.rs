@@ -10,7 +10,7 @@ use std::fs::File;
 use uuid::Uuid;
 
 use crate::blocks::Blocks;
-use crate::output::put;
+use crate::output::Output;
 use crate::record::Record;
 use crate::{Error, Result, SparseFile};
 
@@ -36,9 +36,10 @@ pub fn write(disk: &SparseFile, output: &File, uuid: Uuid, threads: usize) -> Re
     let data_at = (MAP_AT + 4 * u64::from(count)).next_multiple_of(4096);
     let mut map = vec![NOWHERE; count as usize];
     let mut allocated = 0u32;
+    let mut file = Output::new(output, disk)?;
     Blocks::of(disk, BLOCK, threads).each_plain(|number, block| {
         map[number as usize] = allocated;
-        put(output, &block, data_at + u64::from(allocated) * BLOCK)?;
+        file.put(block, data_at + u64::from(allocated) * BLOCK)?;
         allocated += 1;
         Ok(())
     })?;
@@ -46,7 +47,7 @@ pub fn write(disk: &SparseFile, output: &File, uuid: Uuid, threads: usize) -> Re
         .set_len(data_at + u64::from(allocated) * BLOCK)
         .map_err(Error::io("write the vdi file"))?;
     let map: Vec<u8> = map.iter().flat_map(|place| place.to_le_bytes()).collect();
-    put(output, &map, MAP_AT)?;
+    file.put(&map, MAP_AT)?;
     let header = Record::new(MAP_AT as usize)
         .bytes(0, b"<<< Oracle VM VirtualBox Disk Image >>>\n")
         .le32(0x40, SIGNATURE)
@@ -62,5 +63,6 @@ pub fn write(disk: &SparseFile, output: &File, uuid: Uuid, threads: usize) -> Re
         .le32(0x184, allocated)
         .bytes(0x188, &uuid.to_bytes_le())
         .bytes(0x198, &Uuid::new_v5(&uuid, b"modification").to_bytes_le());
-    put(output, header.as_bytes(), 0)
+    file.put(header.as_bytes(), 0)?;
+    file.finish()
 }

@@ -11,7 +11,7 @@ use std::fs::File;
 use uuid::Uuid;
 
 use crate::blocks::Blocks;
-use crate::output::{copy, put};
+use crate::output::{Output, copy, put};
 use crate::record::Record;
 use crate::{Error, Result, SparseFile};
 
@@ -89,17 +89,18 @@ fn dynamic(disk: &SparseFile, output: &File, size: u64, geometry: Geometry, opti
     let mut end = TABLE_AT + (4 * count).next_multiple_of(SECTOR);
     // one bit a sector: all of them are in the file
     let bitmap = [0xff; SECTOR as usize];
+    let mut file = Output::new(output, disk)?;
     Blocks::of(disk, BLOCK, options.threads).each_plain(|number, block| {
         table[number as usize] = (end / SECTOR) as u32;
-        put(output, &bitmap, end)?;
-        put(output, &block, end + SECTOR)?;
+        file.put(&bitmap, end)?;
+        file.put(block, end + SECTOR)?;
         end += SECTOR + BLOCK;
         Ok(())
     })?;
     set_len(output, end + SECTOR)?;
     let mut bytes: Vec<u8> = table.iter().flat_map(|place| place.to_be_bytes()).collect();
     bytes.resize(bytes.len().next_multiple_of(SECTOR as usize), 0xff);
-    put(output, &bytes, TABLE_AT)?;
+    file.put(&bytes, TABLE_AT)?;
     let header = Record::new(1024)
         .bytes(0, b"cxsparse")
         .be64(8, u64::MAX)
@@ -107,10 +108,11 @@ fn dynamic(disk: &SparseFile, output: &File, size: u64, geometry: Geometry, opti
         .be32(24, VERSION)
         .be32(28, count as u32)
         .be32(32, BLOCK as u32);
-    put(output, &checked(header, 36), HEADER_AT)?;
+    file.put(&checked(header, 36), HEADER_AT)?;
     let footer = footer(size, geometry, options);
-    put(output, &footer, 0)?;
-    put(output, &footer, end)
+    file.put(&footer, 0)?;
+    file.put(&footer, end)?;
+    file.finish()
 }
 
 fn footer(size: u64, geometry: Geometry, options: &Options) -> Vec<u8> {

@@ -13,7 +13,7 @@ use uuid::{Uuid, uuid};
 
 use crate::blocks::Blocks;
 use crate::crc32c;
-use crate::output::put;
+use crate::output::Output;
 use crate::record::Record;
 use crate::{Error, Result, SparseFile};
 
@@ -54,25 +54,26 @@ pub fn write(disk: &SparseFile, output: &File, uuid: Uuid, threads: usize) -> Re
     let table_size = (8 * entries).next_multiple_of(MIB).max(MIB);
     let mut table = vec![0u64; entries as usize];
     let mut end = TABLE_AT + table_size;
+    let mut file = Output::new(output, disk)?;
     Blocks::of(disk, BLOCK, threads).each_plain(|number, block| {
         // the place is a whole MiB, so that the state fits below it
         table[(number + number / CHUNK) as usize] = end | FULLY_PRESENT;
-        put(output, &block, end)?;
+        file.put(block, end)?;
         end += BLOCK;
         Ok(())
     })?;
     output.set_len(end).map_err(Error::io("write the vhdx file"))?;
     let table: Vec<u8> = table.iter().flat_map(|entry| entry.to_le_bytes()).collect();
-    put(output, &table, TABLE_AT)?;
-    put(output, &metadata(size, uuid), METADATA_AT)?;
+    file.put(&table, TABLE_AT)?;
+    file.put(&metadata(size, uuid), METADATA_AT)?;
     let identifier = Record::new(16).bytes(0, b"vhdxfile");
-    put(output, identifier.as_bytes(), 0)?;
+    file.put(identifier.as_bytes(), 0)?;
     let regions = regions(table_size);
     for (copy, sequence) in [(0, 0), (1, 1)] {
-        put(output, &header(sequence, uuid), (64 + 64 * copy) * KIB)?;
-        put(output, &regions, (192 + 64 * copy) * KIB)?;
+        file.put(&header(sequence, uuid), (64 + 64 * copy) * KIB)?;
+        file.put(&regions, (192 + 64 * copy) * KIB)?;
     }
-    Ok(())
+    file.finish()
 }
 
 /// The header with the higher sequence number counts.

@@ -3,8 +3,8 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 
+use direct::Reader;
 use tree::walk::Entry;
 
 use crate::ext4::extents::Extents;
@@ -31,11 +31,21 @@ pub fn write(stream: &mut Stream, volume: &mut Volume<'_>, entry: &Entry<'_>) ->
     }
     let file = File::from(entry.open()?);
     if size < LARGE {
-        stretch(stream, volume, (entry, &file), 0..size, &mut extents)?;
+        stretch(
+            stream,
+            volume,
+            (entry, &Reader::plain(file)),
+            0..size,
+            &mut extents,
+        )?;
         return Ok(extents);
     }
     let mut done = 0;
     let again = file.try_clone().map_err(Error::io("open a file"))?;
+    let file = match size >= direct::LARGE {
+        true => Reader::new(file),
+        false => Reader::plain(file),
+    };
     for range in SparseFile::open(again)?.data()? {
         // holes may be finer there than blocks are here
         let from = (range.start / block_size * block_size).max(done);
@@ -54,7 +64,7 @@ pub fn write(stream: &mut Stream, volume: &mut Volume<'_>, entry: &Entry<'_>) ->
 fn stretch(
     stream: &mut Stream,
     volume: &mut Volume<'_>,
-    (entry, file): (&Entry<'_>, &File),
+    (entry, file): (&Entry<'_>, &Reader<File>),
     range: Range<u64>,
     extents: &mut Extents,
 ) -> Result<u64> {
@@ -64,7 +74,9 @@ fn stretch(
         let wanted = (range.end - at).div_ceil(block_size as u64);
         let (first, room) = stream.room(volume, wanted)?;
         let length = (room.len() as u64).min(entry.stat.size - at) as usize;
-        let read = read(file, &mut room[..length], at).map_err(|e| tree::Error::io("read", entry.path, e))?;
+        let read = file
+            .read_at(&mut room[..length], at)
+            .map_err(|e| tree::Error::io("read", entry.path, e))?;
         room[read..].fill(0);
         let (blocks, logical) = (room.len() / block_size, at / block_size as u64);
         let mut kept = 0;
@@ -83,20 +95,6 @@ fn stretch(
         at += (blocks * block_size) as u64;
     }
     Ok(at)
-}
-
-/// Fills `bytes` as far as the file goes.
-fn read(file: &File, bytes: &mut [u8], at: u64) -> std::io::Result<usize> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match file.read_at(&mut bytes[done..], at + done as u64) {
-            Ok(0) => break,
-            Ok(length) => done += length,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(done)
 }
 
 fn is_zero(block: &[u8]) -> bool {

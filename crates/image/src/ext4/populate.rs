@@ -34,6 +34,8 @@ pub struct Terms {
     pub now: i64,
     /// No file is later than this.
     pub clamp: Option<i64>,
+    /// About how many bytes the tree has.
+    pub bytes: u64,
 }
 
 /// Fills the file system that mke2fs made, empty, at `offset` of `image`.
@@ -41,7 +43,7 @@ pub fn populate(image: &SparseFile, offset: u64, tree: &Tree, terms: Terms) -> R
     let mut volume = Volume::read(image, offset)?;
     let latest = terms.clamp.unwrap_or(i64::MAX);
     let table = Table::of(&mut volume, terms.now.min(latest))?;
-    let stream = Stream::into(&volume)?;
+    let stream = Stream::into(&volume, terms.bytes)?;
     let mut writer = Writer {
         volume,
         table,

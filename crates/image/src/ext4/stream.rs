@@ -1,27 +1,44 @@
 //! What goes into free blocks, one after the other: few large writes, whatever it consists of.
 
+use direct::{Behind, Buffer, CHUNK, Writer};
+use rustix::fs::Advice;
+
 use crate::ext4::groups::Volume;
 use crate::ext4::space::Space;
 use crate::{Error, Result};
 
-/// Bytes written at once.
-const CAPACITY: usize = 1 << 20;
+/// Buffers that wait for the disk while the next one is filled.
+const BEHIND: usize = 2;
 
 /// Contents on their way to the next free blocks.
 #[derive(Debug)]
 pub struct Stream {
     space: Space,
-    buffer: Vec<u8>,
+    buffer: Buffer,
+    /// Where much is written: past the page cache, since nobody reads the files in this form again.
+    behind: Option<Behind>,
     /// Bytes of the buffer in use, which go to `first` and the blocks after it.
     filled: usize,
     first: u64,
 }
 
 impl Stream {
-    pub fn into(volume: &Volume<'_>) -> Result<Self> {
+    /// A stream that carries about `bytes`.
+    pub fn into(volume: &Volume<'_>, bytes: u64) -> Result<Self> {
+        let behind = match bytes >= direct::LARGE {
+            true => {
+                let file = volume.image.file().try_clone();
+                let writer = Writer::new(file.map_err(Error::io("write to the image"))?);
+                // what is read ahead of bitmaps and inodes would be such blocks, as they were
+                rustix::fs::fadvise(volume.image.file(), 0, None, Advice::Random).ok();
+                Some(Behind::new(writer, BEHIND, CHUNK))
+            }
+            false => None,
+        };
         Ok(Self {
             space: Space::of(volume)?,
-            buffer: vec![0; CAPACITY.max(volume.fs.block_size)],
+            buffer: Buffer::new(CHUNK.max(volume.fs.block_size)),
+            behind,
             filled: 0,
             first: 0,
         })
@@ -74,13 +91,22 @@ impl Stream {
     /// Writes the rest, and says how many blocks were used.
     pub fn finish(mut self, volume: &mut Volume<'_>) -> Result<u64> {
         self.write(volume)?;
+        if let Some(behind) = self.behind.take() {
+            behind.finish().map_err(Error::io("write to the image"))?;
+            rustix::fs::fadvise(volume.image.file(), 0, None, Advice::Normal).ok();
+        }
         self.space.finish(volume)
     }
 
     fn write(&mut self, volume: &Volume<'_>) -> Result<()> {
         if self.filled > 0 {
             let at = volume.fs.block_at(self.first);
-            volume.image.write(&self.buffer[..self.filled], at)?;
+            match &mut self.behind {
+                Some(behind) => behind
+                    .write(&mut self.buffer, self.filled, at)
+                    .map_err(Error::io("write to the image"))?,
+                None => volume.image.write(&self.buffer[..self.filled], at)?,
+            }
             self.filled = 0;
         }
         Ok(())

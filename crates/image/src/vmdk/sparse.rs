@@ -8,7 +8,7 @@ use std::fs::File;
 
 use super::{DESCRIPTOR_SECTORS, GRAIN, IN_TABLE, SECTOR};
 use crate::blocks::Blocks;
-use crate::output::put;
+use crate::output::Output;
 use crate::record::Record;
 use crate::{Error, Result};
 
@@ -46,9 +46,10 @@ pub(super) fn write(blocks: &Blocks<'_>, output: &File, descriptor: Option<&str>
     let layout = Layout::of(size);
     let mut table = vec![0u32; (layout.tables * IN_TABLE) as usize];
     let mut next = layout.grains;
+    let mut file = Output::new(output, blocks.disk)?;
     blocks.each_plain(|number, grain| {
         table[number as usize] = u32::try_from(next).map_err(|_| too_large())?;
-        put(output, &grain, next * SECTOR)?;
+        file.put(grain, next * SECTOR)?;
         next += GRAIN / SECTOR;
         Ok(())
     })?;
@@ -60,18 +61,19 @@ pub(super) fn write(blocks: &Blocks<'_>, output: &File, descriptor: Option<&str>
         let tables = at + layout.directory_sectors;
         let directory =
             (0..layout.tables).flat_map(|index| ((tables + index * TABLE_SECTORS) as u32).to_le_bytes());
-        put(output, &directory.collect::<Vec<u8>>(), at * SECTOR)?;
-        put(output, &entries, tables * SECTOR)?;
+        file.put(&directory.collect::<Vec<u8>>(), at * SECTOR)?;
+        file.put(&entries, tables * SECTOR)?;
     }
     if let Some(text) = descriptor {
-        put(output, text.as_bytes(), SECTOR)?;
+        file.put(text.as_bytes(), SECTOR)?;
     }
     let [redundant, directory] = layout.directories;
     let record = header(1, FLAGS, size.div_ceil(SECTOR), descriptor.is_some())
         .le64(48, redundant)
         .le64(56, directory)
         .le64(64, layout.grains);
-    put(output, record.as_bytes(), 0)
+    file.put(record.as_bytes(), 0)?;
+    file.finish()
 }
 
 /// The fields of a header that all files have.

@@ -12,7 +12,7 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 use super::sparse::{header, too_large};
 use super::{GRAIN, IN_TABLE, SECTOR};
 use crate::blocks::Blocks;
-use crate::output::put;
+use crate::output::Output;
 use crate::record::Record;
 use crate::{Error, Result};
 
@@ -38,43 +38,42 @@ pub(super) fn write(blocks: &Blocks<'_>, output: &File, descriptor: &str) -> Res
             .le64(64, OVERHEAD)
             .le16(77, DEFLATE)
     };
-    put(output, head(AT_THE_END).as_bytes(), 0)?;
-    put(output, descriptor.as_bytes(), SECTOR)?;
+    let mut file = Output::new(output, blocks.disk)?;
+    file.put(head(AT_THE_END).as_bytes(), 0)?;
+    file.put(descriptor.as_bytes(), SECTOR)?;
     let mut stream = Stream {
-        output,
+        file,
         at: OVERHEAD,
         table: None,
         directory: vec![0; size.div_ceil(GRAIN * IN_TABLE) as usize],
     };
     blocks.each(
         || Ok(Compress::new(Compression::default(), true)),
-        |engine, grain| deflate(engine, &grain),
-        |number, packed| stream.grain(number, &packed),
+        deflate,
+        |number, (), packed| stream.grain(number, packed),
     )?;
     stream.end_table()?;
     let directory: Vec<u8> = stream.directory.iter().flat_map(|at| at.to_le_bytes()).collect();
     let at = stream.marked(DIRECTORY, &directory)?;
     stream.marked(FOOTER, head(at).as_bytes())?;
-    stream.append(&[0; SECTOR as usize]).map(drop)
+    stream.append(&[0; SECTOR as usize])?;
+    stream.file.finish()
 }
 
-fn deflate(engine: &mut Compress, grain: &[u8]) -> Result<Vec<u8>> {
+fn deflate(engine: &mut Compress, grain: &[u8], packed: &mut Vec<u8>) -> Result<()> {
     engine.reset();
     // what does not shrink grows by a few bytes for each 16 KiB
-    let mut packed = vec![0; grain.len() + 1024];
-    match engine.compress(grain, &mut packed, FlushCompress::Finish) {
-        Ok(Status::StreamEnd) => packed.truncate(engine.total_out() as usize),
-        _ => {
-            return Err(Error::unsuitable(
-                "a grain of the vmdk file could not be compressed",
-            ));
-        }
+    packed.reserve(grain.len() + 1024);
+    match engine.compress_vec(grain, packed, FlushCompress::Finish) {
+        Ok(Status::StreamEnd) => Ok(()),
+        _ => Err(Error::unsuitable(
+            "a grain of the vmdk file could not be compressed",
+        )),
     }
-    Ok(packed)
 }
 
 struct Stream<'a> {
-    output: &'a File,
+    file: Output<'a>,
     /// The next free sector.
     at: u64,
     /// The table that is being filled: its number and entries.
@@ -96,7 +95,10 @@ impl Stream<'_> {
         let marker = Record::new(12)
             .le64(0, number * GRAIN / SECTOR)
             .le32(8, packed.len() as u32);
-        self.append(&[marker.as_bytes(), packed].concat()).map(drop)
+        self.file.put(marker.as_bytes(), self.at * SECTOR)?;
+        self.file.put(packed, self.at * SECTOR + 12)?;
+        self.at += (12 + packed.len() as u64).div_ceil(SECTOR);
+        Ok(())
     }
 
     fn end_table(&mut self) -> Result<()> {
@@ -120,7 +122,7 @@ impl Stream<'_> {
     /// Appends whole sectors; where they begin. The last ones are written to their end.
     fn append(&mut self, bytes: &[u8]) -> Result<u64> {
         let at = self.at;
-        put(self.output, bytes, at * SECTOR)?;
+        self.file.put(bytes, at * SECTOR)?;
         self.at += (bytes.len() as u64).div_ceil(SECTOR);
         Ok(at)
     }

@@ -80,7 +80,16 @@ fn fresh(size: u64, variant: &[&str]) -> Option<(tempfile::NamedTempFile, Sparse
 }
 
 fn fill(image: &SparseFile, tree: &Tree) -> Result<()> {
-    let terms = Terms { now: 1, clamp: None };
+    fill_with(image, tree, 0)
+}
+
+/// [`fill`], as if the tree had so many bytes.
+fn fill_with(image: &SparseFile, tree: &Tree, bytes: u64) -> Result<()> {
+    let terms = Terms {
+        now: 1,
+        clamp: None,
+        bytes,
+    };
     populate(image, 0, tree, terms)
 }
 
@@ -209,8 +218,14 @@ fn every_kind_of_file_system_holds_everything() {
             // such inodes end in 2038
             tree.set_mtime("few", 2_000_000_000, 0).unwrap();
         }
+        let again = tempfile::NamedTempFile::new_in("/var/tmp").unwrap();
+        std::fs::copy(file.path(), again.path()).unwrap();
         fill(&image, &tree).unwrap();
         fsck(file.path(), &format!("{variant:?}"));
+        let past_the_cache = SparseFile::open(again.reopen().unwrap()).unwrap();
+        fill_with(&past_the_cache, &tree, direct::LARGE).unwrap();
+        let bytes = |path| std::fs::read(path).unwrap();
+        assert!(bytes(file.path()) == bytes(again.path()), "{variant:?}");
         if variant == ["-I", "128"] {
             tree.set_mtime("few", 4_000_000_000, 0).unwrap();
             continue;
