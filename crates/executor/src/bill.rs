@@ -89,13 +89,13 @@ pub fn sha256_of_files(object: &Object) -> Result<Vec<(PathBuf, [u8; 32])>> {
     let merged = sandbox::overlay::Merged::open(&object.layers())?;
     let tree = Tree::open(merged.path())?;
     let index = object.index()?;
-    let files = index.entries().iter().filter(|entry| entry.digest.is_some());
-    let sum = |entry: &store::Entry| match entry.sha256() {
-        Some(known) => Ok((entry.path.clone(), known)),
-        None => Ok((
-            entry.path.clone(),
-            sha256(tree.open_file(&entry.path)?, &entry.path)?,
-        )),
+    let files = index.entries().filter(|entry| entry.digest.is_some());
+    let sum = |entry: store::Entry| {
+        let sum = match entry.sha256() {
+            Some(known) => known,
+            None => sha256(tree.open_file(&entry.path)?, &entry.path)?,
+        };
+        Ok((entry.path, sum))
     };
     files.map(sum).collect()
 }

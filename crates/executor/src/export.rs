@@ -114,6 +114,7 @@ impl Destination {
             ownership: self.ownership && !sandbox::is_for_caller(),
             root: self.root,
             flags: false,
+            leaves: true,
             ..Options::default()
         };
         match copy_tree_while(from, &draft, &options, &|| !cancel.is_cancelled()) {

@@ -57,17 +57,12 @@ pub fn document(image: &Image<'_>) -> Result<Value> {
     let (mut files, mut known) = (Vec::new(), HashMap::new());
     // of each package, the image as the last one, the SHA-1 of its files
     let mut contents = vec![Vec::new(); packages.len() + 1];
-    for entry in image
-        .index
-        .entries()
-        .iter()
-        .filter(|entry| entry.kind == Kind::File)
-    {
-        let (id, sums) = (id_of_file(&entry.path), sums(image.tree, entry, &mut known)?);
+    for entry in image.index.entries().filter(|entry| entry.kind == Kind::File) {
+        let (id, sums) = (id_of_file(&entry.path), sums(image.tree, &entry, &mut known)?);
         let owner = owners.get(&entry.path).copied().unwrap_or(packages.len());
         let from = ids.get(owner).map_or(IMAGE, String::as_str);
         relations.push(relation(from, "CONTAINS", &id));
-        files.push(of_file(entry, id, &sums));
+        files.push(of_file(&entry, id, &sums));
         contents[owner].push(sums.sha1);
     }
     let unowned = contents.pop().unwrap_or_default();

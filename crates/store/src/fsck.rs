@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use tree::Tree;
-use tree::index::{Change, Index, Times, TreeDigest, What};
+use tree::index::{Difference, Index, Times, TreeDigest, What};
 
 use crate::download::{self, Download};
 use crate::info::Info;
@@ -225,34 +225,40 @@ fn differences(index: &Index, below: &Index, layer: &Path, deep: bool) -> Result
         true => below.merge_layer(&layer, Times::Keep)?,
         false => below.merge_layer_unread(&layer)?,
     };
-    // without a digest the size has to do
-    let has_its_size = |path: &Path| {
-        let both = index.get(path).zip(found.get(path));
-        both.is_some_and(|(said, found)| {
-            found.digest.is_none() && (said.kind, said.size) == (found.kind, found.size)
-        })
-    };
-    let mut changes = Vec::new();
-    for Change { path, what } in index.diff(&found) {
-        let place = path.display();
-        match what {
-            What::Added => changes.push(format!("/{place}: does not belong there")),
-            What::Removed => changes.push(format!("/{place}: missing")),
-            What::Changed(mut aspects) => {
-                // a time that was changed by accident is no damage
-                let unread = has_its_size(&path);
-                aspects.retain(|aspect| *aspect != "time" && !(unread && *aspect == "content"));
-                if !aspects.is_empty() {
-                    changes.push(format!("/{place}: {} changed", aspects.join(", ")));
-                }
-            }
+    // a layer may have hundreds of thousands of files that were not read: no more is kept than the first that matters
+    let mut first = None;
+    let mut more = 0usize;
+    for difference in index.differences(&found) {
+        if let Some(change) = told(difference) {
+            more += usize::from(first.is_some());
+            first.get_or_insert(change);
         }
     }
-    let more = match changes.len().saturating_sub(1) {
+    let more = match more {
         0 => String::new(),
         more => format!(", and {more} more"),
     };
-    Ok(changes.first().map(|first| format!("{first}{more}")))
+    Ok(first.map(|first| format!("{first}{more}")))
+}
+
+/// What is to be said of one; `None`: it is no damage.
+fn told(difference: Difference) -> Option<String> {
+    let Difference { old, new, what } = difference;
+    // without a digest the size has to do
+    let unread = old.as_ref().zip(new.as_ref()).is_some_and(|(said, found)| {
+        found.digest.is_none() && (said.kind, said.size) == (found.kind, found.size)
+    });
+    let entry = new.or(old)?;
+    let place = entry.path.display();
+    match what {
+        What::Added => Some(format!("/{place}: does not belong there")),
+        What::Removed => Some(format!("/{place}: missing")),
+        What::Changed(mut aspects) => {
+            // a time that was changed by accident is no damage
+            aspects.retain(|aspect| *aspect != "time" && !(unread && *aspect == "content"));
+            (!aspects.is_empty()).then(|| format!("/{place}: {} changed", aspects.join(", ")))
+        }
+    }
 }
 
 /// All objects, each behind the one it lies on, and what lies on it right behind it as far as that goes.

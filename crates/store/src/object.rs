@@ -16,8 +16,8 @@ use crate::{Error, Result};
 
 /// No chain is longer, unless the store is damaged: commits squash at a tenth of it.
 const LONGEST: usize = 1000;
-/// So many indexes are kept in memory.
-const RECENT: usize = 4;
+/// So many indexes are kept in memory, and so many bytes of them beside the last one.
+const RECENT: (usize, usize) = (4, 16 << 20);
 
 /// A whole tree in the store, kept there while the value (or a clone of it) lives.
 #[derive(Debug, Clone)]
@@ -177,7 +177,14 @@ impl Store {
     pub(crate) fn remember(&self, digest: TreeDigest, index: Arc<Index>) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.push_front((digest, index));
-        recent.truncate(RECENT);
+        let (most, mut room) = RECENT;
+        let older = recent.iter().take(most).skip(1).take_while(|(_, index)| {
+            let rest = room.checked_sub(index.memory());
+            room = rest.unwrap_or(0);
+            rest.is_some()
+        });
+        let kept = 1 + older.count();
+        recent.truncate(kept);
     }
 }
 
@@ -265,5 +272,5 @@ fn is_intact(object: &Path, digest: TreeDigest, layers: &[PathBuf]) -> Result<bo
         found = found.merge_layer(&Tree::open(layer)?, Times::Keep)?;
     }
     let only_time = |what: &What| matches!(what, What::Changed(aspects) if aspects == &["time"]);
-    Ok(index.diff(&found).iter().all(|change| only_time(&change.what)))
+    Ok(index.differences(&found).all(|one| only_time(&one.what)))
 }

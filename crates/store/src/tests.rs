@@ -83,7 +83,10 @@ fn what_a_stage_made_is_found_under_its_id() {
     assert_eq!(object.layers().len(), 2);
     assert!(object.layers()[0].join("d/g").is_file() && object.layers()[1].join("f").is_file());
     let index = object.index().unwrap();
-    let paths: Vec<_> = index.entries().iter().map(|e| e.path.to_str().unwrap()).collect();
+    let paths: Vec<_> = index
+        .entries()
+        .map(|e| e.path.to_str().unwrap().to_owned())
+        .collect();
     assert_eq!(paths, ["", "d", "d/g", "f"]);
     assert!(object.is_intact().unwrap());
     let link = std::fs::read_link(store.path().join("refs/a1")).unwrap();
@@ -243,7 +246,10 @@ fn a_long_chain_is_squashed_and_its_tree_stays() {
         "60 layers, then the 61st is all in one"
     );
     let index = object.index().unwrap();
-    let paths: Vec<_> = index.entries().iter().map(|e| e.path.to_str().unwrap()).collect();
+    let paths: Vec<_> = index
+        .entries()
+        .map(|e| e.path.to_str().unwrap().to_owned())
+        .collect();
     assert_eq!(paths, ["", "a", "a/b", "a/b/0", "a/b/69", "l"]);
     assert!(object.is_intact().unwrap());
     let bottom = object.layers().pop().unwrap();

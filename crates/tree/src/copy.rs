@@ -10,6 +10,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use crate::chain::Chain;
+use crate::copy_file::copy_file_by;
 use crate::shift::{Shift, chown};
 use crate::walk::{Entry, Visitor, walk_both_ways};
 use crate::xattr::{self, Attributes};
@@ -33,6 +34,8 @@ pub struct Options {
     pub root: bool,
     /// What becomes of owners, where they are copied.
     pub shift: Shift,
+    /// The copy leaves: nobody here will soon read it, and what of large files is not in memory does not enter it.
+    pub leaves: bool,
 }
 
 impl Default for Options {
@@ -43,6 +46,7 @@ impl Default for Options {
             flags: true,
             root: true,
             shift: Shift::default(),
+            leaves: false,
         }
     }
 }
@@ -134,7 +138,7 @@ impl Visitor for Copier<'_> {
             make_room(dir, entry.name, path)?;
             return self.to.hard_link(first, path);
         }
-        make(entry, dir)?;
+        make_by(entry, dir, self.options.leaves)?;
         let attributes = attributes_of(entry, &self.options)?;
         apply(
             dir,
@@ -204,6 +208,10 @@ fn open_directory(dir: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<Owne
 
 /// Copies an entry that is no directory, without its owner, times and attributes.
 pub(crate) fn make(entry: &Entry<'_>, dir: BorrowedFd<'_>) -> Result<()> {
+    make_by(entry, dir, false)
+}
+
+fn make_by(entry: &Entry<'_>, dir: BorrowedFd<'_>, leaves: bool) -> Result<()> {
     let (path, name) = (entry.path, entry.name);
     make_room(dir, name, path)?;
     let node = |kind: FileType| {
@@ -218,7 +226,7 @@ pub(crate) fn make(entry: &Entry<'_>, dir: BorrowedFd<'_>) -> Result<()> {
             let to: File = fault::step!(fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR))
                 .map_err(|e| Error::errno("create", path, e))?
                 .into();
-            copy_file(&entry.open()?.into(), &to).map_err(|e| {
+            copy_file_by(&entry.open()?.into(), &to, leaves).map_err(|e| {
                 // half a file passes for a whole one
                 let _ = fs::unlinkat(dir, name, AtFlags::empty());
                 match e {

@@ -3,25 +3,30 @@
 //! An index is scanned from a plain directory ([`Index::scan`]), or made from the index below and the upper directory of
 //! an overlay mount ([`Index::merge_layer`]), so that only what changed is read. Both ways to one tree end in one digest.
 
+mod coding;
 mod diff;
 mod digest;
+mod entries;
 mod format;
 mod hash;
 mod merge;
+mod packed;
 mod pieces;
 mod scan;
 mod squash;
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::{Kind, Result, Tree};
+use format::{Fields, Parts};
+use packed::Packed;
 
 pub use crate::xattr::Attributes;
-pub use diff::{Change, What};
+pub use diff::{Change, Difference, Differences, What};
 pub use digest::{ParseDigestError, TreeDigest};
+pub use entries::Entries;
 pub use scan::{Markers, Times};
 pub use squash::{Links, squash, squash_as, squash_while};
 
@@ -50,7 +55,7 @@ pub struct Entry {
     pub target: Option<PathBuf>,
     /// Extended attributes sorted by name, without those that overlayfs keeps for itself.
     pub xattrs: Attributes,
-    /// Of a file what stands for its content: not always its SHA-256, which [`Entry::sha256`] has.
+    /// Of a file what stands for its content: not always its SHA-256, which [`Entry::sha256`] has. `None`: it was not read.
     pub digest: Option<[u8; 32]>,
     /// Entries of one inode have one number; they are counted in the order of their first paths. `None`: just one name.
     pub hard_link: Option<u32>,
@@ -65,9 +70,11 @@ impl Entry {
 }
 
 /// All entries of a tree: parents before children, siblings sorted by bytes.
+///
+/// In memory it is about as large as on disk, some 70 bytes an entry: each [`Entry`] is made when it is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Index {
-    entries: Vec<Entry>,
+    packed: Packed<Fields>,
 }
 
 impl Index {
@@ -127,57 +134,66 @@ impl Index {
 
     /// The digest of all that the index says, times that do not count left out.
     pub fn digest(&self) -> TreeDigest {
-        format::digest(&self.entries)
+        format::digest(&self.packed)
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.packed.len()
+    }
+
+    /// Whether it is the index of no tree at all: that of an empty one has its root.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory that the index takes.
+    pub fn memory(&self) -> usize {
+        self.packed.memory()
     }
 
     /// The entries in order.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
+    pub fn entries(&self) -> Entries<'_> {
+        Entries::all(&self.packed)
+    }
+
+    /// The entries that have attributes, in order: few as a rule, and found sooner than among all.
+    pub fn entries_with_attributes(&self) -> Entries<'_> {
+        Entries::with_attributes(&self.packed)
     }
 
     /// The entry `path`, given without a leading slash; no link is followed.
-    pub fn get(&self, path: impl AsRef<Path>) -> Option<&Entry> {
-        let path = path.as_ref();
-        let at = self.entries.binary_search_by(|e| order(&e.path, path)).ok()?;
-        self.entries.get(at)
+    pub fn get(&self, path: impl AsRef<Path>) -> Option<Entry> {
+        let found = self.packed.find(path.as_ref().as_os_str().as_bytes())?;
+        Some(format::entry(found.path(), found.record()))
     }
 
     /// The bytes of all files, those with several names counted once.
     pub fn total_size(&self) -> u64 {
         let mut last = None;
         let mut total = 0;
-        for entry in &self.entries {
+        self.packed.each_record(&mut |_, record| {
+            let Some(parts) = Parts::of(record) else { return };
             // groups are numbered by their first paths: a number not above the last one was counted
-            match entry.hard_link {
+            match parts.group(record) {
                 Some(group) if last.is_some_and(|last| group <= last) => {}
                 group => {
-                    total += entry.size;
+                    total += parts.size(record);
                     last = group.or(last);
                 }
             }
-        }
+        });
         total
     }
 
     /// What is different in `other`, sorted by path.
     pub fn diff(&self, other: &Self) -> Vec<Change> {
-        diff::diff(&self.entries, &other.entries)
+        self.differences(other).map(Change::from).collect()
     }
 
-    /// Takes entries in their final order, `inodes` telling which share one, and numbers the groups.
-    fn from_parts(mut entries: Vec<Entry>, inodes: &[Option<Inode>]) -> Self {
-        let mut names: HashMap<Inode, u32> = HashMap::new();
-        for inode in inodes.iter().flatten() {
-            *names.entry(*inode).or_default() += 1;
-        }
-        let mut numbers: HashMap<Inode, u32> = HashMap::new();
-        for (entry, inode) in entries.iter_mut().zip(inodes) {
-            entry.hard_link = inode.filter(|i| names.get(i).is_some_and(|n| *n > 1)).map(|i| {
-                let next = numbers.len() as u32;
-                *numbers.entry(i).or_insert(next)
-            });
-        }
-        Self { entries }
+    /// [`Index::diff`] one by one, with both entries.
+    pub fn differences<'i>(&'i self, other: &'i Self) -> Differences<'i> {
+        Differences::new(&self.packed, &other.packed)
     }
 }
 
@@ -189,35 +205,10 @@ enum Inode {
 }
 
 /// The order of paths in an index: a directory directly before what it holds.
-fn order(a: &Path, b: &Path) -> Ordering {
+fn order(a: &[u8], b: &[u8]) -> Ordering {
     let rank = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
-    let (a, b) = (a.as_os_str().as_bytes(), b.as_os_str().as_bytes());
     let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
     a.get(same).map(rank).cmp(&b.get(same).map(rank))
-}
-
-/// For each path of an ordered list the place after the last one below it.
-fn ends<'a>(paths: impl Iterator<Item = &'a Path>) -> Vec<usize> {
-    let mut ends: Vec<usize> = Vec::new();
-    let mut open: Vec<(usize, usize)> = Vec::new();
-    for (at, path) in paths.enumerate() {
-        let path = path.as_os_str().as_bytes();
-        let depth = if path.is_empty() {
-            0
-        } else {
-            1 + path.iter().filter(|b| **b == b'/').count()
-        };
-        while let Some((start, _)) = open.pop_if(|(_, d)| *d >= depth) {
-            ends[start] = at;
-        }
-        open.push((at, depth));
-        ends.push(at + 1);
-    }
-    let total = ends.len();
-    for (start, _) in open {
-        ends[start] = total;
-    }
-    ends
 }
 
 #[cfg(test)]

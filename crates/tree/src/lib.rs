@@ -12,6 +12,7 @@ mod chain;
 pub mod copy;
 mod copy_entry;
 mod copy_file;
+mod copy_past_cache;
 mod deed;
 mod error;
 pub mod flags;

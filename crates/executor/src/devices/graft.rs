@@ -73,8 +73,7 @@ impl Grafting {
 /// Whether nobody has put anything into the file system with these files.
 fn is_fresh(tree: &Object) -> Result<bool> {
     let index = tree.index()?;
-    let mut entries = index.entries().iter();
-    Ok(entries.all(|entry| {
+    Ok(index.entries().all(|entry| {
         let path = entry.path.as_os_str();
         path.is_empty() || (path == FOUND && entry.kind == Kind::Directory)
     }))
@@ -113,7 +112,7 @@ pub(crate) fn carry_out(graft: Graft, from: &From<'_>, setup: &mut Setup, store:
         for path in &hidden {
             clear(tree, path)?;
         }
-        if let Some(found) = found {
+        if let Some(found) = &found {
             tree.mkdir(FOUND, found.mode)?;
             tree.chown(FOUND, Some(found.uid), Some(found.gid))?;
             tree.set_mtime(FOUND, found.mtime.0, found.mtime.1)?;

@@ -11,8 +11,8 @@ use crate::Result;
 /// The entries for which flags are kept.
 pub(super) fn kept(object: &Object) -> Result<Vec<(PathBuf, IFlags)>> {
     let index = object.index()?;
-    let entries = index.entries().iter();
-    let entries = entries.map(|entry| (entry.path.clone(), flags::of_attributes(&entry.xattrs)));
+    let entries = index.entries_with_attributes();
+    let entries = entries.map(|entry| (entry.path, flags::of_attributes(&entry.xattrs)));
     Ok(entries.filter(|(_, flags)| !flags.is_empty()).collect())
 }
 

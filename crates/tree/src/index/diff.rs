@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::format::{self, Fields};
+use super::packed::{Cursor, Packed};
 use super::{Entry, order};
 
 /// One path at which two trees differ.
@@ -33,33 +35,76 @@ impl fmt::Display for Change {
     }
 }
 
-pub(super) fn diff(old: &[Entry], new: &[Entry]) -> Vec<Change> {
-    let mut changes = Vec::new();
-    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
-    loop {
-        let next = match (old.peek(), new.peek()) {
-            (None, None) => break,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(a), Some(b)) => order(&a.path, &b.path),
-        };
-        let a = if next.is_le() { old.next() } else { None };
-        let b = if next.is_ge() { new.next() } else { None };
-        let (path, what) = match (a, b) {
-            (Some(a), Some(b)) => match aspects(a, b) {
-                list if list.is_empty() => continue,
-                list => (&b.path, What::Changed(list)),
-            },
-            (Some(a), None) => (&a.path, What::Removed),
-            (None, Some(b)) => (&b.path, What::Added),
-            (None, None) => break,
-        };
-        changes.push(Change {
-            path: path.clone(),
-            what,
-        });
+/// One path at which two trees differ, with what each has there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// `None`: it was added.
+    pub old: Option<Entry>,
+    /// `None`: it was removed.
+    pub new: Option<Entry>,
+    pub what: What,
+}
+
+impl From<Difference> for Change {
+    fn from(difference: Difference) -> Self {
+        let Difference { old, new, what } = difference;
+        let path = new.or(old).map(|entry| entry.path).unwrap_or_default();
+        Self { path, what }
     }
-    changes
+}
+
+/// The differences between two trees, sorted by path.
+#[derive(Debug)]
+pub struct Differences<'i> {
+    old: Cursor<'i, Fields>,
+    new: Cursor<'i, Fields>,
+}
+
+impl<'i> Differences<'i> {
+    pub(super) fn new(old: &'i Packed<Fields>, new: &'i Packed<Fields>) -> Self {
+        Self {
+            old: old.cursor(),
+            new: new.cursor(),
+        }
+    }
+}
+
+impl Iterator for Differences<'_> {
+    type Item = Difference;
+
+    fn next(&mut self) -> Option<Difference> {
+        loop {
+            let next = match (self.old.is_there(), self.new.is_there()) {
+                (false, false) => return None,
+                (true, false) => Ordering::Less,
+                (false, true) => Ordering::Greater,
+                (true, true) => order(self.old.path(), self.new.path()),
+            };
+            if next.is_eq() && self.old.record() == self.new.record() {
+                self.old.advance();
+                self.new.advance();
+                continue;
+            }
+            let old = next.is_le().then(|| take(&mut self.old));
+            let new = next.is_ge().then(|| take(&mut self.new));
+            let what = match (&old, &new) {
+                (Some(a), Some(b)) => match aspects(a, b) {
+                    list if list.is_empty() => continue,
+                    list => What::Changed(list),
+                },
+                (Some(_), None) => What::Removed,
+                (None, _) => What::Added,
+            };
+            return Some(Difference { old, new, what });
+        }
+    }
+}
+
+/// The entry where the cursor stands, which goes on.
+fn take(from: &mut Cursor<'_, Fields>) -> Entry {
+    let entry = format::entry(from.path(), from.record());
+    from.advance();
+    entry
 }
 
 /// What differs between two entries of one path, as far as the digest sees it.

@@ -1,14 +1,16 @@
 //! The digests of many files' contents, taken beside the walk that finds them.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, Scope, ScopedJoinHandle, available_parallelism};
 
+use direct::{Buffer, Reader};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -22,34 +24,38 @@ const WAITING: usize = 64;
 /// With less to read than this a thread costs more than it saves.
 const WORTH_A_THREAD: u64 = 1 << 20;
 
-/// A file, and the number of the entry that gets its digest: so the order of the work does not matter.
+/// A file, and the place that its digest gets: so the order of the work does not matter.
 struct Job {
-    number: usize,
+    place: usize,
     file: Arc<File>,
     path: PathBuf,
     /// Of a large file what is to be hashed of it.
     stretch: Option<Range<u64>>,
 }
 
-/// What one job comes to.
-enum Hashed {
-    Whole([u8; 32]),
-    Part(Pieces),
-}
-
 impl Job {
-    fn hash(self, go_on: GoOn<'_>) -> Result<(usize, Hashed)> {
-        let hashed = match self.stretch {
-            None => Hashed::Whole(digest_of(&self.file, &self.path, go_on)?),
-            Some(stretch) => Hashed::Part(pieces::hash_stretch(&self.file, &self.path, stretch, go_on)?),
-        };
-        Ok((self.number, hashed))
+    fn hash(self, done: &mut Done, go_on: GoOn<'_>) -> Result<()> {
+        match self.stretch {
+            None => {
+                let digest = digest_of(&self.file, &self.path, go_on)?;
+                done.whole.push((self.place, digest));
+            }
+            Some(stretch) => {
+                let pieces = pieces::hash_stretch(&self.file, &self.path, stretch, go_on)?;
+                done.parts.push((self.place, pieces));
+            }
+        }
+        Ok(())
     }
 }
 
-type Digests = Vec<(usize, [u8; 32])>;
-/// What the jobs come to, by the numbers of their entries.
-type Parts = Vec<(usize, Hashed)>;
+/// What jobs come to, by the places of their digests. There may be hundreds of thousands of small files: no more is kept
+/// of each than its digest.
+#[derive(Default)]
+struct Done {
+    whole: Vec<(usize, [u8; 32])>,
+    parts: Vec<(usize, Pieces)>,
+}
 
 /// Takes files as they are found and starts threads once there is enough to do for them.
 pub(super) struct Hasher<'scope, 'env> {
@@ -57,10 +63,10 @@ pub(super) struct Hasher<'scope, 'env> {
     go_on: GoOn<'env>,
     waiting: Vec<Job>,
     bytes: u64,
-    /// The large files: their numbers and sizes.
+    /// The large files: the places of their digests, and their sizes.
     large: Vec<(usize, u64)>,
     send: Option<SyncSender<Job>>,
-    workers: Vec<ScopedJoinHandle<'scope, Result<Parts>>>,
+    workers: Vec<ScopedJoinHandle<'scope, Result<Done>>>,
 }
 
 impl<'scope, 'env> Hasher<'scope, 'env> {
@@ -77,30 +83,30 @@ impl<'scope, 'env> Hasher<'scope, 'env> {
         }
     }
 
-    /// Has the content of `file`, of `size` bytes, hashed for entry `number`.
-    pub(super) fn add(&mut self, number: usize, file: File, path: &Path, size: u64) {
+    /// Has the content of `file`, of `size` bytes, hashed for the place `place`, which no other file has.
+    pub(super) fn add(&mut self, place: usize, file: File, path: &Path, size: u64) {
         let file = Arc::new(file);
         if size < LARGE {
-            self.queue(number, &file, path, None, size);
+            self.queue(place, &file, path, None, size);
             return;
         }
-        self.large.push((number, size));
+        self.large.push((place, size));
         for stretch in pieces::stretches(&file, size) {
             let bytes = stretch.end - stretch.start;
-            self.queue(number, &file, path, Some(stretch), bytes);
+            self.queue(place, &file, path, Some(stretch), bytes);
         }
     }
 
     fn queue(
         &mut self,
-        number: usize,
+        place: usize,
         file: &Arc<File>,
         path: &Path,
         stretch: Option<Range<u64>>,
         bytes: u64,
     ) {
         self.waiting.push(Job {
-            number,
+            place,
             file: Arc::clone(file),
             path: path.to_owned(),
             stretch,
@@ -120,7 +126,9 @@ impl<'scope, 'env> Hasher<'scope, 'env> {
     fn start(&mut self) {
         let (send, receive) = sync_channel(WAITING);
         let receive = Arc::new(Mutex::new(receive));
-        let threads = available_parallelism().map_or(2, |n| n.get().clamp(1, 4));
+        // what is not in memory has to come from the disk meanwhile
+        let more = if self.large.is_empty() { 0 } else { 2 };
+        let threads = available_parallelism().map_or(2, |n| n.get().clamp(1, 4)) + more;
         for _ in 0..threads {
             let receive = Arc::clone(&receive);
             let go_on = self.go_on;
@@ -137,95 +145,107 @@ impl<'scope, 'env> Hasher<'scope, 'env> {
         self.send = Some(send);
     }
 
-    /// Waits for all digests; of several failures one is told.
-    pub(super) fn finish(mut self) -> Result<Digests> {
+    /// Waits for all digests, and gives each with its place; of several failures one is told.
+    pub(super) fn finish(mut self, put: &mut dyn FnMut(usize, [u8; 32])) -> Result<()> {
         drop(self.send.take());
-        let mut all = Vec::new();
+        let mut all = vec![Done::default()];
         for job in self.waiting.drain(..) {
-            all.push(job.hash(self.go_on)?);
+            job.hash(&mut all[0], self.go_on)?;
         }
         let mut failure = None;
         for worker in self.workers.drain(..) {
             match worker.join() {
-                Ok(Ok(hashed)) => all.extend(hashed),
+                Ok(Ok(done)) => all.push(done),
                 Ok(Err(error)) => failure = failure.or(Some(error)),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        failure.map_or_else(|| Ok(self.join(all)), Err)
-    }
-
-    fn join(&self, all: Parts) -> Digests {
-        let mut digests = Digests::new();
+        if let Some(error) = failure {
+            return Err(error);
+        }
         let mut parts: HashMap<usize, Vec<Pieces>> = HashMap::new();
-        for (number, hashed) in all {
-            match hashed {
-                Hashed::Whole(digest) => digests.push((number, digest)),
-                Hashed::Part(pieces) => parts.entry(number).or_default().push(pieces),
+        for done in all {
+            done.whole.iter().for_each(|(place, digest)| put(*place, *digest));
+            for (place, pieces) in done.parts {
+                parts.entry(place).or_default().push(pieces);
             }
         }
-        for (number, size) in &self.large {
-            let pieces = parts.remove(number).unwrap_or_default();
-            digests.push((*number, pieces::join(*size, &pieces)));
+        for (place, size) in &self.large {
+            let pieces = parts.remove(place).unwrap_or_default();
+            put(*place, pieces::join(*size, &pieces));
         }
-        digests
+        Ok(())
     }
 }
 
-fn work(receive: &Mutex<Receiver<Job>>, go_on: GoOn<'_>) -> Result<Parts> {
-    let mut hashed = Vec::new();
+fn work(receive: &Mutex<Receiver<Job>>, go_on: GoOn<'_>) -> Result<Done> {
+    let mut done = Done::default();
     loop {
         let job = receive.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else {
-            return Ok(hashed);
+            return Ok(done);
         };
-        hashed.push(job.hash(go_on)?);
+        job.hash(&mut done, go_on)?;
     }
 }
 
 /// Zeros to hash in the place of holes.
 static ZEROS: [u8; 128 * 1024] = [0; 128 * 1024];
 
+/// Bytes that are read at a time: they stay in the processor's own cache until they are hashed, and a disk is asked for
+/// enough.
+const CHUNK: usize = 512 * 1024;
+
+thread_local! {
+    /// What files are read into: a buffer for each file would be memory that the kernel has to find and clear again.
+    static BUFFER: RefCell<Buffer> = RefCell::new(Buffer::new(CHUNK));
+}
+
 fn digest_of(file: &File, path: &Path, go_on: GoOn<'_>) -> Result<[u8; 32]> {
     let mut hash = Sha256::new();
-    hash_range(file, path, 0..u64::MAX, &mut hash, go_on)?;
+    hash_range(&Reader::plain(file), path, 0..u64::MAX, &mut hash, go_on)?;
     Ok(hash.finalize().into())
 }
 
 /// Hashes what lies in the range, as far as the file goes. Holes are hashed without being read: the kernel would fill its
 /// memory with zeros for each of them.
 pub(super) fn hash_range(
-    file: &File,
+    file: &Reader<&File>,
     path: &Path,
     range: Range<u64>,
     hash: &mut Sha256,
     go_on: GoOn<'_>,
 ) -> Result<()> {
-    let mut buffer = vec![0; ZEROS.len()];
-    let mut holes = Holes::of(file);
-    let mut at = range.start;
-    while at < range.end {
-        if !go_on() {
-            return Err(Error::Stopped);
-        }
-        let most = (range.end - at).min(ZEROS.len() as u64);
-        let hole = holes.length_at(at).min(most);
-        if hole > 0 {
-            hash.update(&ZEROS[..hole as usize]);
-            at += hole;
-            continue;
-        }
-        match file.read_at(&mut buffer[..most as usize], at) {
-            Ok(0) => break,
-            Ok(length) => {
-                hash.update(&buffer[..length]);
-                at += length as u64;
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut holes = Holes::of(file.file());
+        // one that says it is empty is asked
+        let end = match holes.size {
+            0 => range.end,
+            size => range.end.min(size),
+        };
+        let mut at = range.start;
+        while at < end {
+            if !go_on() {
+                return Err(Error::Stopped);
             }
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Error::io("read", path, e)),
+            let hole = holes.length_at(at).min(end - at).min(ZEROS.len() as u64);
+            if hole > 0 {
+                hash.update(&ZEROS[..hole as usize]);
+                at += hole;
+                continue;
+            }
+            let most = (end - at).min(CHUNK as u64) as usize;
+            match file.read_at(&mut buffer[..most], at) {
+                Ok(0) => break,
+                Ok(length) => {
+                    hash.update(&buffer[..length]);
+                    at += length as u64;
+                }
+                Err(e) => return Err(Error::io("read", path, e)),
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Where a file has holes, as far as was asked.
@@ -273,6 +293,8 @@ impl<'f> Holes<'f> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::*;
 
     #[test]

@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use direct::{Reader, cached};
 use sha2::{Digest, Sha256};
 
 use super::GoOn;
@@ -49,9 +50,14 @@ pub(super) fn stretches(file: &File, size: u64) -> Vec<Range<u64>> {
     found
 }
 
-/// Hashes the pieces of a stretch.
+/// Hashes the pieces of a stretch. What of it is not in the page cache does not enter it.
 pub(super) fn hash_stretch(file: &File, path: &Path, stretch: Range<u64>, go_on: GoOn<'_>) -> Result<Pieces> {
     let mut holes = Holes::of(file);
+    let data = stretch.end - stretch.start;
+    let file = match cached(file, stretch.clone()) >= data / 2 {
+        true => Reader::plain(file),
+        false => Reader::new(file),
+    };
     let mut digests = Vec::new();
     for start in stretch.clone().step_by(PIECE as usize) {
         let end = (start + PIECE).min(stretch.end);
@@ -59,7 +65,7 @@ pub(super) fn hash_stretch(file: &File, path: &Path, stretch: Range<u64>, go_on:
             true => zeros(end - start),
             false => {
                 let mut hash = Sha256::new();
-                hash_range(file, path, start..end, &mut hash, go_on)?;
+                hash_range(&file, path, start..end, &mut hash, go_on)?;
                 hash.finalize().into()
             }
         });

@@ -1,14 +1,18 @@
 //! A directory as it lies on disk becomes a list of entries, its times made independent of when it was written.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, Timespec, Timestamps};
 
+use super::format::{Fields, Parts, TIMELESS, put_record};
 use super::hash::Hasher;
+use super::merge::index_of;
+use super::packed::{Packed, Packer, Record};
 use super::{Entry, GoOn, Index, Inode};
 use crate::{Error, Kind, Result, Stat, Tree, walk, xattr};
 
@@ -61,12 +65,44 @@ impl Markers {
     }
 }
 
-/// An entry of a layer with what its marks say.
+/// The entries of a layer, and what its marks say.
 #[derive(Debug)]
-pub(super) struct Scanned {
-    pub entry: Entry,
-    pub inode: Option<Inode>,
-    pub mark: Mark,
+pub(super) struct Layer {
+    /// In order. No record has a hard link: that is for the whole tree to say.
+    pub entries: Packed<Fields>,
+    /// Of entries whose inodes have several names, by their numbers.
+    pub inodes: Vec<(usize, Inode)>,
+    /// Of the entries that have one, by their numbers.
+    pub marks: Vec<(usize, Mark)>,
+}
+
+impl Layer {
+    pub(super) fn mark(&self, number: usize) -> &Mark {
+        let found = self.marks.binary_search_by_key(&number, |(at, _)| *at);
+        found.map_or(&Mark::None, |found| &self.marks[found].1)
+    }
+
+    pub(super) fn inode(&self, number: usize) -> Option<Inode> {
+        let found = self.inodes.binary_search_by_key(&number, |(at, _)| *at).ok()?;
+        Some(self.inodes[found].1)
+    }
+
+    /// The path of the first entry that hides one below.
+    pub(super) fn first_whiteout(&self) -> Option<PathBuf> {
+        let (number, _) = self.marks.iter().find(|(_, mark)| *mark == Mark::Whiteout)?;
+        let mut cursor = self.entries.cursor();
+        while cursor.number() < *number {
+            cursor.advance();
+        }
+        Some(OsStr::from_bytes(cursor.path()).into())
+    }
+}
+
+/// An entry that was just read.
+struct Scanned {
+    entry: Entry,
+    inode: Option<Inode>,
+    mark: Mark,
 }
 
 /// What an entry of a layer does to the tree below.
@@ -89,11 +125,42 @@ pub(super) struct Reading<'r> {
     /// A layer whose marks are of this kind; `None`: a plain directory.
     pub markers: Option<Markers>,
     /// Times of the tree below that count as 0: files copied or moved up from there have them still.
-    pub timeless: &'r HashSet<(i64, u32)>,
+    pub timeless: &'r Timeless<'r>,
     /// Whether contents are hashed.
     pub content: bool,
     /// Asked again and again; once it says no the reading ends with [`Error::Stopped`].
     pub go_on: GoOn<'r>,
+}
+
+/// The times of a tree that counted as 0 in it: gathered when somebody asks.
+pub(super) struct Timeless<'i> {
+    index: &'i Index,
+    times: OnceCell<HashSet<(i64, u32)>>,
+}
+
+impl<'i> Timeless<'i> {
+    pub(super) fn of(index: &'i Index) -> Self {
+        Self {
+            index,
+            times: OnceCell::new(),
+        }
+    }
+
+    fn contains(&self, time: (i64, u32)) -> bool {
+        self.times.get_or_init(|| self.gather()).contains(&time)
+    }
+
+    fn gather(&self) -> HashSet<(i64, u32)> {
+        let mut found = HashSet::new();
+        if self.index.packed.flags() & TIMELESS != 0 {
+            self.index.packed.each_record(&mut |_, record| {
+                if Fields::flags(record) & TIMELESS != 0 {
+                    found.extend(Parts::of(record).and_then(|parts| parts.time(record)));
+                }
+            });
+        }
+        found
+    }
 }
 
 /// A larger file is a hole that nobody can read to its end: it would keep the walk for hours.
@@ -107,32 +174,37 @@ fn too_large(path: &Path, size: u64) -> Error {
 }
 
 pub(super) fn plain(tree: &Tree, times: Times) -> Result<Index> {
-    let scanned = scan(
+    let layer = scan(
         tree,
         Reading {
             times,
             markers: None,
-            timeless: &HashSet::new(),
+            timeless: &Timeless::of(&Index::empty()),
             content: true,
             go_on: &|| true,
         },
     )?;
-    let (entries, inodes): (Vec<_>, Vec<_>) = scanned.into_iter().map(|s| (s.entry, s.inode)).unzip();
-    Ok(Index::from_parts(entries, &inodes))
+    index_of(layer, &Packed::default())
 }
 
-pub(super) fn scan(tree: &Tree, reading: Reading<'_>) -> Result<Vec<Scanned>> {
+pub(super) fn scan(tree: &Tree, reading: Reading<'_>) -> Result<Layer> {
     std::thread::scope(|scope| scan_with(tree, &reading, Hasher::new(scope, reading.go_on)))
 }
 
-fn scan_with(tree: &Tree, reading: &Reading<'_>, mut hasher: Hasher<'_, '_>) -> Result<Vec<Scanned>> {
-    let mut list: Vec<Scanned> = Vec::new();
+fn scan_with(tree: &Tree, reading: &Reading<'_>, mut hasher: Hasher<'_, '_>) -> Result<Layer> {
+    let mut packer = Packer::with_capacity(0);
+    let (mut inodes, mut marks) = (Vec::new(), Vec::new());
     walk::walk(tree, &mut |found| {
         if !(reading.go_on)() {
             return Err(Error::Stopped);
         }
-        let mut scanned = read(found, reading)?;
-        if scanned.mark != Mark::Whiteout {
+        let Scanned {
+            mut entry,
+            inode,
+            mark,
+        } = read(found, reading)?;
+        let mut content = None;
+        if mark != Mark::Whiteout {
             let has_content = match found.stat.kind {
                 Kind::File => true,
                 Kind::Fifo => fault::lifted!("kinds"),
@@ -142,19 +214,35 @@ fn scan_with(tree: &Tree, reading: &Reading<'_>, mut hasher: Hasher<'_, '_>) -> 
                 if found.stat.size > LARGEST {
                     return Err(too_large(found.path, found.stat.size));
                 }
-                hasher.add(list.len(), found.open()?.into(), found.path, found.stat.size);
+                content = Some(found.open()?);
             }
-            settle_time(found, &mut scanned.entry, reading)?;
+            settle_time(found, &mut entry, reading)?;
         }
-        list.push(scanned);
+        let number = packer.len();
+        inodes.extend(inode.map(|inode| (number, inode)));
+        if mark != Mark::None {
+            marks.push((number, mark));
+        }
+        let mut place = None;
+        let at = packer.push_with(bytes(found.path), |out| {
+            let start = out.len();
+            put_record(out, &entry);
+            place = Parts::of(&out[start..]).and_then(|parts| parts.digest());
+        });
+        if let Some(file) = content {
+            // where there is no place for a digest it is taken for nothing
+            let place = place.map_or(usize::MAX, |place| at + place);
+            hasher.add(place, file.into(), found.path, found.stat.size);
+        }
         Ok(())
     })?;
-    for (number, digest) in hasher.finish()? {
-        if let Some(scanned) = list.get_mut(number) {
-            scanned.entry.digest = Some(digest);
-        }
-    }
-    Ok(list)
+    let mut entries = packer.finish();
+    hasher.finish(&mut |place, digest| entries.patch(place, &digest))?;
+    Ok(Layer {
+        entries,
+        inodes,
+        marks,
+    })
 }
 
 fn read(found: &walk::Entry<'_>, reading: &Reading<'_>) -> Result<Scanned> {
@@ -269,7 +357,7 @@ fn settle_time(found: &walk::Entry<'_>, entry: &mut Entry, reading: &Reading<'_>
     match reading.times {
         Times::Keep => {}
         Times::Zero { since } => {
-            entry.timeless = is_recent(entry.mtime, since) || reading.timeless.contains(&entry.mtime);
+            entry.timeless = is_recent(entry.mtime, since) || reading.timeless.contains(entry.mtime);
         }
         Times::Clamp { since, epoch } if is_recent(entry.mtime, since) => {
             let time = Timespec {

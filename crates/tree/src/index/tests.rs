@@ -1,6 +1,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use sha2::Digest;
+
 use super::*;
 use crate::copy::{Options, copy_tree};
 
@@ -114,6 +116,16 @@ fn assert_same(what: &str, a: &Index, b: &Index) {
     let changes: Vec<_> = a.diff(b).iter().map(ToString::to_string).collect();
     assert!(changes.is_empty(), "{what}: {changes:#?}");
     assert_eq!(a.digest(), b.digest(), "{what}");
+    // however its bytes were put together, they are those that would be written, and everything is found in them
+    let mut bytes = Vec::new();
+    a.write_to(&mut bytes).unwrap();
+    assert_eq!(&Index::read_from(&bytes[..]).unwrap(), a, "{what}");
+    assert_eq!(a.entries().count(), a.len(), "{what}");
+    for entry in a.entries() {
+        assert_eq!(a.get(&entry.path), Some(entry), "{what}");
+    }
+    let with_attributes: Vec<_> = a.entries().filter(|entry| !entry.xattrs.is_empty()).collect();
+    assert_eq!(a.entries_with_attributes().collect::<Vec<_>>(), with_attributes);
 }
 
 const BASE: &str = r#"
@@ -181,7 +193,9 @@ fn hundreds_of_arbitrary_changes_merge_as_the_kernel_merges_them() {
             let mut pile = Pile::new();
             let mut index = pile.run(
                 Times::Keep,
-                "mkdir -p a/b/c d/e f; echo 1 > a/1; echo 2 > a/b/2; ln a/1 d/l",
+                // enough that parts of the index are taken over without being looked at
+                "mkdir -p a/b/c d/e f; echo 1 > a/1; echo 2 > a/b/2; ln a/1 d/l
+                 for dir in a a/b/c d/e; do seq 90 | sed s,^,$dir/n, | xargs touch; done",
             );
             for layer in 1..8 {
                 let mut script = String::from("set +e\n");
@@ -316,6 +330,39 @@ fn an_index_reads_back_and_damage_is_noticed() {
 }
 
 #[test]
+fn what_is_written_and_its_digest_stay_as_they_are() {
+    // stores are full of both
+    let entry = |path: &[u8], flags: u8, rest: &[u8]| {
+        let shared = [0, path.len() as u8];
+        [&shared[..], path, &[flags, 0xed, 3, 7, 8], rest].concat()
+    };
+    let file = [&[10, 1, 5][..], &[0xab; 32], &[1, 6], b"user.k", &[1], b"v", &[0]].concat();
+    let bytes = [
+        &b"osbuild index 2\n\x05"[..],
+        &entry(b"", 1, &[9, 0]),
+        &entry(b"d", 1 | 8, &[0x80, 0xa8, 0xd6, 0xb9, 7, 5]),
+        &entry(b"f", 16 | 32, &file),
+        &entry(b"l", 2, &[0, 0, 2, b'.', b'.']),
+        &entry(b"null", 3, &[0, 0, 1, 3]),
+    ]
+    .concat();
+    let index = Index::read_from(&bytes[..]).unwrap();
+    let mut again = Vec::new();
+    index.write_to(&mut again).unwrap();
+    assert_eq!(again, bytes);
+    let entry = index.get("f").unwrap();
+    assert_eq!((entry.mtime, entry.size, entry.hard_link), ((5, 1), 5, Some(0)));
+    assert_eq!((entry.mode, entry.uid, entry.gid), (0o755, 7, 8));
+    assert_eq!(entry.xattrs, [(b"user.k".to_vec(), b"v".to_vec())]);
+    assert_eq!(index.get("").unwrap().mtime, (-5, 0));
+    assert_eq!(index.get("d").unwrap().mtime, (1_000_000_000, 5));
+    assert_eq!(index.get("null").unwrap().rdev, (1, 3));
+    // the time of `d` counts as 0
+    let counted = [&bytes[..34], &[0, 0], &bytes[40..]].concat();
+    assert_eq!(index.digest().0[..], sha2::Sha256::digest(counted)[..]);
+}
+
+#[test]
 fn an_index_in_another_writing_is_no_index() {
     let magic = b"osbuild index 2\n";
     let read = |rest: &[u8]| Index::read_from(&[magic, rest].concat()[..]);
@@ -369,14 +416,9 @@ fn owners_and_paths_that_nothing_can_hold_are_refused_by_name() {
 
 #[test]
 fn paths_sort_a_directory_directly_before_what_it_holds() {
-    let mut paths = ["a-", "a", "a/b", "", "a/b/c", "a.b", "a/-"].map(PathBuf::from);
-    paths.sort_by(|a, b| order(a, b));
-    assert_eq!(
-        paths,
-        ["", "a", "a/-", "a/b", "a/b/c", "a-", "a.b"].map(PathBuf::from)
-    );
-    let ends = ends(paths.iter().map(PathBuf::as_path));
-    assert_eq!(ends, [7, 5, 3, 5, 5, 6, 7]);
+    let mut paths = ["a-", "a", "a/b", "", "a/b/c", "a.b", "a/-"];
+    paths.sort_by(|a, b| order(a.as_bytes(), b.as_bytes()));
+    assert_eq!(paths, ["", "a", "a/-", "a/b", "a/b/c", "a-", "a.b"]);
 }
 
 #[test]
@@ -424,7 +466,7 @@ fn speed() {
     let index = Index::scan(&tree, Times::Keep).unwrap();
     lap(&format!(
         "scan of {} entries, {} bytes",
-        index.entries().len(),
+        index.len(),
         index.total_size()
     ));
     index.digest();
