@@ -6,6 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use direct::{Input, Reader};
 use ureq::http::{HeaderMap, StatusCode, Uri, header};
 use ureq::unversioned::transport::{Connector, RustlsConnector, TcpConnector};
 use ureq::{Agent, Error, Timeout};
@@ -255,6 +256,12 @@ fn local(path: &str, start: u64) -> Result<Answer, Fault> {
     }
     if start > metadata.len() {
         return Err(Fault::Range);
+    }
+    if metadata.len() >= direct::LARGE {
+        return Ok(Answer {
+            start,
+            body: Box::new(Input::new(Reader::new(file), start)),
+        });
     }
     file.seek(SeekFrom::Start(start)).map_err(cannot)?;
     Ok(Answer {

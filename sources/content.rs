@@ -6,7 +6,7 @@
 //!   .partial/sha256:0123…   what has come of it so far, locked by whoever downloads it
 //! ```
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
+use crate::bulk::{self, Bulk};
 use crate::digest::{Checksum, Hasher};
 use crate::pool::Stop;
 
@@ -38,8 +39,10 @@ pub(crate) struct Partial {
     file: File,
     checksum: Checksum,
     hasher: Hasher,
-    /// Bytes written so far.
+    /// Bytes that have come so far.
     len: u64,
+    /// What has come of a large file behind its first part.
+    bulk: Option<Bulk>,
 }
 
 impl Content {
@@ -87,9 +90,9 @@ impl Content {
                 Err(e) => return Err(failed(e.into())),
             }
             // whoever held the lock may have renamed or removed what we opened
-            if !lies_at(&file, &path) {
+            let Some(found) = found_at(&file, &path) else {
                 continue;
-            }
+            };
             if self.contains(checksum) {
                 std::fs::remove_file(&path).ok();
                 return Ok(None);
@@ -100,9 +103,12 @@ impl Content {
                 checksum: checksum.clone(),
                 hasher: checksum.hasher(),
                 len: 0,
+                bulk: None,
                 path: path.clone(),
             };
-            partial.read_again().map_err(failed)?;
+            if found.len() > 0 {
+                partial.read_again().map_err(failed)?;
+            }
             return Ok(Some(partial));
         }
     }
@@ -146,16 +152,31 @@ impl Partial {
 
     /// Appends what has come.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
-        fault::writer!(&self.file)
-            .write_all(bytes)
-            .map_err(|e| self.cannot_write(e))?;
+        let result = match &mut self.bulk {
+            Some(bulk) => fault::step!(bulk.append(bytes)),
+            None => fault::writer!(&self.file).write_all(bytes),
+        };
+        result.map_err(|e| self.cannot_write(e))?;
         self.hasher.update(bytes);
         self.len += bytes.len() as u64;
+        if self.bulk.is_none() && self.len >= bulk::FROM {
+            let bulk = Bulk::new(&self.file, self.len).map_err(|e| self.cannot_write(e))?;
+            self.bulk = Some(bulk);
+        }
         Ok(())
+    }
+
+    /// Writes what is not written yet of what has come; nothing more is to come.
+    pub(crate) fn flush(&mut self) -> Result<(), String> {
+        match self.bulk.take() {
+            Some(bulk) => fault::step!(bulk.finish()).map_err(|e| self.cannot_write(e)),
+            None => Ok(()),
+        }
     }
 
     /// Starts from nothing.
     pub(crate) fn reset(&mut self) -> Result<(), String> {
+        self.bulk = None;
         self.len = 0;
         self.hasher = self.checksum.hasher();
         fault::step!(self.file.set_len(0))
@@ -172,8 +193,9 @@ impl Partial {
     }
 
     /// Lets the file into the store, if its checksum is right.
-    pub(crate) fn commit(self) -> Result<(), String> {
+    pub(crate) fn commit(mut self) -> Result<(), String> {
         self.verified()?;
+        self.flush()?;
         // else a crash could leave the name without the bytes, which would then count as cached
         fault::step!(self.file.sync_data()).map_err(|e| self.cannot_write(e))?;
         self.enter()
@@ -191,9 +213,6 @@ impl Partial {
     }
 
     fn read_again(&mut self) -> io::Result<()> {
-        if self.file.metadata()?.len() == 0 {
-            return Ok(());
-        }
         let mut buffer = vec![0; 128 * 1024];
         loop {
             match fault::step!(self.file.read(&mut buffer))? {
@@ -208,7 +227,9 @@ impl Partial {
     }
 
     /// The disk is full or broken: the space is given back at once.
-    fn cannot_write(&self, error: io::Error) -> String {
+    fn cannot_write(&mut self, error: io::Error) -> String {
+        self.bulk = None;
+        self.len = 0;
         self.file.set_len(0).ok();
         format!("cannot write {}: {error}", self.path.display())
     }
@@ -216,35 +237,47 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        if self.file.metadata().is_ok_and(|st| st.len() == 0) && lies_at(&self.file, &self.path) {
+        // what has come is for the next try
+        self.flush().ok();
+        if self.len == 0
+            && self.file.metadata().is_ok_and(|st| st.len() == 0)
+            && lies_at(&self.file, &self.path)
+        {
             std::fs::remove_file(&self.path).ok();
         }
     }
 }
 
 /// [`Partial::commit`] of several files, which are written to disk together: what came of each.
-pub(crate) fn commit(files: Vec<Partial>) -> Vec<(Checksum, Result<(), String>)> {
+pub(crate) fn commit(mut files: Vec<Partial>) -> Vec<(Checksum, Result<(), String>)> {
     let many = files.get(FEW).is_some();
+    let written: Vec<_> = files.iter_mut().map(Partial::flush).collect();
     let synced = match files.first() {
         Some(first) if many => fault::step!(rustix::fs::syncfs(&first.file)),
         _ => Ok(()),
     };
-    let commit = |file: Partial| match &synced {
+    let commit = |mut file: Partial| match &synced {
         _ if !many => file.commit(),
         Ok(()) => file.verified().and_then(|()| file.enter()),
         Err(error) => Err(file.cannot_write((*error).into())),
     };
     files
         .into_iter()
-        .map(|file| (file.checksum.clone(), commit(file)))
+        .zip(written)
+        .map(|(file, written)| (file.checksum.clone(), written.and_then(|()| commit(file))))
         .collect()
 }
 
 /// Whether `path` still names this file.
 fn lies_at(file: &File, path: &Path) -> bool {
+    found_at(file, path).is_some()
+}
+
+/// What is known of this file, if `path` still names it.
+fn found_at(file: &File, path: &Path) -> Option<Metadata> {
     match (file.metadata(), std::fs::symlink_metadata(path)) {
-        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
-        _ => false,
+        (Ok(ours), Ok(there)) => ((ours.dev(), ours.ino()) == (there.dev(), there.ino())).then_some(ours),
+        _ => None,
     }
 }
 
@@ -326,6 +359,36 @@ mod tests {
             std::fs::write(content.path(checksum), "").unwrap();
             assert_eq!(content.contains(checksum), *checksum == empty);
         }
+    }
+
+    #[test]
+    fn a_large_file_comes_whole_in_several_tries() {
+        use sha2::{Digest, Sha256};
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+        let content = Content::new(dir.path());
+        let bytes: Vec<u8> = (0..40_000_003_u32).map(|n| (n ^ (n >> 10)) as u8).collect();
+        let name = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
+        let checksum = Checksum::parse(&name).unwrap();
+        let open = || content.partial(&checksum, &Stop::default()).unwrap().unwrap();
+        let mut done = 0;
+        for tried in [10_000_000, 20_000_001, 35_123_456, bytes.len()] {
+            let mut partial = open();
+            assert_eq!(partial.len(), done as u64);
+            for piece in bytes[done..tried].chunks(65_000) {
+                partial.write(piece).unwrap();
+            }
+            done = tried;
+        }
+        // nothing was let in by those that were given up
+        assert!(!content.contains(&checksum));
+        let mut partial = open();
+        assert!(partial.verify().is_ok());
+        partial.reset().unwrap();
+        for piece in bytes.chunks(64 << 10) {
+            partial.write(piece).unwrap();
+        }
+        partial.commit().unwrap();
+        assert!(std::fs::read(content.path(&checksum)).unwrap() == bytes);
     }
 
     #[test]

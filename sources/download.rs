@@ -83,6 +83,7 @@ impl Downloads {
                 result.map_err(|fault| (fault, progress))
             })?;
         }
+        partial.flush().map_err(|e| self.local(checksum, e))?;
         let broken = Arc::clone(&self.broken);
         self.settling.add(partial, move |error| {
             lock(&broken).get_or_insert_with(|| error.to_owned());

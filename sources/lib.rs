@@ -13,6 +13,7 @@
 
 mod access;
 mod attempts;
+mod bulk;
 mod client;
 mod containers_storage;
 mod content;

@@ -1,10 +1,10 @@
 //! A few threads that work through a list, and a caller that may lose patience.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-/// How often the caller looks whether it was cancelled.
+/// How often the caller looks what has come and whether it was cancelled.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 /// How long a cancelled caller waits for its threads. One that is in the middle of a name lookup or a connect, which
@@ -25,11 +25,22 @@ pub(crate) enum Note {
 }
 
 /// How a thread talks to the caller.
-pub(crate) struct Reporter<'a>(&'a (dyn Fn(Note) + Sync));
+pub(crate) struct Reporter<'a> {
+    bytes: &'a AtomicU64,
+    retry: &'a (dyn Fn(String) + Sync),
+}
 
-enum Message<T> {
-    Note(Note),
-    Done(usize, T),
+/// What the threads have brought and the caller has not looked at yet. It looks now and then: to be woken for each small
+/// file would cost more than some of them.
+struct Brought<T> {
+    bytes: AtomicU64,
+    done: Mutex<Vec<(usize, T)>>,
+}
+
+impl<T> Brought<T> {
+    fn done(&self) -> std::sync::MutexGuard<'_, Vec<(usize, T)>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Stop {
@@ -57,11 +68,11 @@ impl Stop {
 
 impl Reporter<'_> {
     pub(crate) fn bytes(&self, n: u64) {
-        (self.0)(Note::Bytes(n));
+        self.bytes.fetch_add(n, Ordering::Relaxed);
     }
 
     pub(crate) fn retry(&self, message: String) {
-        (self.0)(Note::Retry(message));
+        (self.retry)(message);
     }
 }
 
@@ -80,33 +91,49 @@ pub(crate) fn run<T: Send + 'static>(
     }
     let next = Arc::new(AtomicUsize::new(0));
     let work = Arc::new(work);
+    let brought = Arc::new(Brought {
+        bytes: AtomicU64::new(0),
+        done: Mutex::default(),
+    });
     let (send, receive) = mpsc::channel();
     for _ in 0..jobs.clamp(1, count) {
         let (next, work, send, stop) = (next.clone(), work.clone(), send.clone(), stop.clone());
+        let brought = brought.clone();
         std::thread::spawn(move || {
             trace::track_one_of("download");
+            let retry = |message| drop(send.send(message));
+            let reporter = Reporter {
+                bytes: &brought.bytes,
+                retry: &retry,
+            };
             while !stop.is_set() {
                 let i = next.fetch_add(1, Ordering::Relaxed);
                 if i >= count {
                     break;
                 }
-                let note = |note| drop(send.send(Message::Note(note)));
-                let result = work(i, &Reporter(&note));
-                if send.send(Message::Done(i, result)).is_err() {
-                    break;
-                }
+                let result = work(i, &reporter);
+                brought.done().push((i, result));
             }
         });
     }
     drop(send);
+    let mut look = || {
+        let done = std::mem::take(&mut *brought.done());
+        match brought.bytes.swap(0, Ordering::Relaxed) {
+            0 => {}
+            bytes => on_note(Note::Bytes(bytes)),
+        }
+        for (i, result) in done {
+            on_done(i, &result);
+            results[i] = Some(result);
+        }
+    };
     let mut give_up: Option<Instant> = None;
     loop {
-        match receive.recv_timeout(TICK) {
-            Ok(Message::Note(note)) => on_note(note),
-            Ok(Message::Done(i, result)) => {
-                on_done(i, &result);
-                results[i] = Some(result);
-            }
+        let message = receive.recv_timeout(TICK);
+        look();
+        match message {
+            Ok(message) => on_note(Note::Retry(message)),
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
             Err(mpsc::RecvTimeoutError::Timeout) => {}
         }
@@ -129,7 +156,7 @@ mod tests {
     #[test]
     fn every_item_is_worked_on_once() {
         let stop = Stop::default();
-        let notes = AtomicUsize::new(0);
+        let bytes = AtomicU64::new(0);
         let results = run(
             (100, 7),
             (&AtomicBool::new(false), &stop, &|| {}),
@@ -137,13 +164,14 @@ mod tests {
                 reporter.bytes(i as u64);
                 i * 2
             },
-            &|_| {
-                notes.fetch_add(1, Ordering::Relaxed);
+            &|note| match note {
+                Note::Bytes(n) => drop(bytes.fetch_add(n, Ordering::Relaxed)),
+                Note::Retry(message) => panic!("{message}"),
             },
             &|i, result| assert_eq!(*result, i * 2),
         );
         assert!(results.iter().enumerate().all(|(i, r)| *r == Some(i * 2)));
-        assert_eq!(notes.into_inner(), 100);
+        assert_eq!(bytes.into_inner(), (0..100).sum::<u64>());
     }
 
     #[test]
