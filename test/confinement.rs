@@ -90,3 +90,54 @@ true"#,
         (1234, 4321, 0o4755)
     );
 }
+
+#[test]
+fn nothing_but_the_tree_passes_from_a_stage_to_the_next() {
+    if !need::root("what a box hides") {
+        return;
+    }
+    let env = TestEnv::new();
+    let look = "ls -A /var /var/tmp /tmp /dev/shm /run/osbuild/tree; stat -c '%a %u %g %s %n' /var /var/tmp \
+                /run/osbuild/tree /run/osbuild/meta; ls /run";
+    env.stage("org.example.base", "touch /run/osbuild/tree/file");
+    env.stage("org.example.look", look);
+    // what is undone leaves the tree as it was
+    let restless = [
+        "cd /run/osbuild/tree; touch x; rm x; mkdir d; rmdir d; chmod 700 .; chmod 755 .",
+        "touch /var/left /var/tmp/left /tmp/left /dev/shm/left /run/left; chmod 700 /var/tmp; chown 5:5 /var",
+        "touch -d @0 /var /var/tmp; rm -r /var/tmp; chmod 600 /run/osbuild/meta",
+    ];
+    let mut stages = vec![
+        json!({"type": "org.example.base"}),
+        json!({"type": "org.example.look"}),
+    ];
+    for (number, script) in restless.into_iter().enumerate() {
+        let name = format!("org.example.restless-{number}");
+        env.stage(&name, script);
+        let options = json!({"number": number});
+        // one of ours too: that has the places of others
+        stages.extend([
+            json!({"type": name}),
+            json!({"type": "org.osbuild.noop", "options": options}),
+            json!({"type": "org.example.look", "options": options}),
+        ]);
+    }
+    let mut command = env.build_command();
+    command.args(["-l", "lib", "--json"]);
+    let limit = std::time::Duration::from_secs(60);
+    let run = tests::run(&mut command, tree_of(json!(stages)).to_string().as_bytes(), limit).expect(0);
+    let result = run.json();
+    let stages = result["log"]["tree"].as_array().unwrap();
+    let looks: Vec<&str> = stages
+        .iter()
+        .filter(|stage| stage["type"] == "org.example.look")
+        .map(|stage| stage["output"].as_str().unwrap())
+        .collect();
+    assert_eq!(looks.len(), 4);
+    assert!(
+        looks[0].contains("755 0 0 ") && !looks[0].contains("left"),
+        "{}",
+        looks[0]
+    );
+    assert!(looks.iter().all(|look| look == &looks[0]), "{looks:#?}");
+}

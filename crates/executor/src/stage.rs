@@ -116,15 +116,19 @@ impl Job<'_> {
             };
             return Err(self.stopped(why.into()));
         }
-        let dir = self.store.scratch("stage")?;
-        let scratch = dir.path();
+        let place = self.store.place("stage", plan::fill_stage)?;
+        let scratch = place.path();
         // a limit beyond all clocks is none
         let deadline = self.timeout.and_then(|limit| Instant::now().checked_add(limit));
         let said = log.try_clone();
         let done = self.with_services(tree, scratch, deadline, |served| {
             self.run_served(tree, scratch, served, deadline, log, tell)
         });
-        if is_bare(scratch) {
+        // nobody is left in a box that was waited for; of a machine nobody here knows
+        if self.machine.is_none()
+            && let Some(dir) = self.store.give_back(place)
+            && is_bare(dir.path())
+        {
             self.store.sweep(dir);
         }
         match done {
@@ -258,7 +262,12 @@ impl Job<'_> {
         }
         let error = api.and_then(SandboxApi::finish).or(exception);
         let written = |name: &str| -> Option<Value> {
-            let text = std::fs::read(scratch.join(name)).ok();
+            let path = scratch.join(name);
+            // to read even nothing would set the time of the last access
+            std::fs::symlink_metadata(&path)
+                .ok()
+                .filter(|file| file.len() > 0)?;
+            let text = std::fs::read(path).ok();
             text.and_then(|text| serde_json::from_slice(&text).ok())
         };
         if trace::is_on() && self.keeps_trace() {
@@ -285,8 +294,8 @@ impl Job<'_> {
         if let Some(machine) = self.machine {
             return Err(machine.refusal("no shell can be opened in it: leave out --break or --in-vm"));
         }
-        let scratch = self.store.scratch("shell")?;
-        let scratch = scratch.path();
+        let place = self.store.place("shell", plan::fill_stage)?;
+        let scratch = place.path();
         // nobody hurries a person
         self.with_services(tree, scratch, None, |served| {
             self.shell_served(tree, scratch, served.as_deref())

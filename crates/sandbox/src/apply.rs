@@ -22,12 +22,18 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
             check(unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_NEWCGROUP) }).map(drop)
         }
         Step::Tmpfs { target, data } => {
-            sys::mount(c"tmpfs", target, c"tmpfs", libc::MS_NOSUID, data)?;
-            give(target, ids)
+            let place = here(target, ids);
+            sys::mount(c"tmpfs", place, c"tmpfs", libc::MS_NOSUID, data)?;
+            if ids.inside == target.to_bytes_with_nul().len() {
+                // the scaffold itself
+                change_directory(target)?;
+            }
+            give(place, ids)
         }
-        Step::Mkdir { path, mode } => mkdir(path, *mode, ids),
-        Step::Write { path, content } => write_file(path, content, ids),
+        Step::Mkdir { path, mode } => mkdir(here(path, ids), *mode, ids),
+        Step::Write { path, content } => write_file(here(path, ids), content, ids),
         Step::Symlink { text, path } => {
+            let path = here(path, ids);
             // SAFETY: NUL-terminated paths.
             check(unsafe {
                 libc::syscall(libc::SYS_symlinkat, text.as_ptr(), libc::AT_FDCWD, path.as_ptr())
@@ -53,6 +59,7 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
                 Err(libc::ENOENT | libc::ELOOP | libc::ENOTDIR) if *optional => return Ok(()),
                 other => other?,
             };
+            let target = here(target, ids);
             let mut attributes = sys::MOUNT_ATTR_NOSUID;
             attributes |= if *devices { 0 } else { sys::MOUNT_ATTR_NODEV };
             attributes |= if *read_only { sys::MOUNT_ATTR_RDONLY } else { 0 };
@@ -66,37 +73,43 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
             data,
             target,
             read_only,
-        } => overlay(bench, data, target, *read_only, ids.root_id),
-        Step::Proc { target } => sys::mount(c"proc", target, c"proc", nosuid | libc::MS_NOEXEC, c""),
+        } => overlay(here(bench, ids), data, target, *read_only, ids),
+        Step::Proc { target } => {
+            sys::mount(c"proc", here(target, ids), c"proc", nosuid | libc::MS_NOEXEC, c"")
+        }
         Step::Sys { target } => sys::mount(
             c"sysfs",
-            target,
+            here(target, ids),
             c"sysfs",
             nosuid | libc::MS_NOEXEC | libc::MS_RDONLY,
             c"",
         ),
-        Step::Protect { path } => match sys::clone_path(path) {
+        Step::Protect { path } => match sys::clone_path(here(path, ids)) {
             Err(libc::ENOENT) => Ok(()),
             clone => {
                 let attributes = sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV;
-                attach(clone?, path, attributes)
+                attach(clone?, here(path, ids), attributes)
             }
         },
         Step::Mask { path } => {
             let null = sys::clone_path(c"/dev/null")?;
-            match attach(null, path, sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID) {
+            match attach(
+                null,
+                here(path, ids),
+                sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID,
+            ) {
                 Err(libc::ENOENT) => Ok(()),
                 other => other,
             }
         }
-        Step::Unmount { path } => sys::unmount(path),
+        Step::Unmount { path } => sys::unmount(here(path, ids)),
         Step::RemoveDirectory { path } => {
             // SAFETY: a NUL-terminated path.
             check(unsafe {
                 libc::syscall(
                     libc::SYS_unlinkat,
                     libc::AT_FDCWD,
-                    path.as_ptr(),
+                    here(path, ids).as_ptr(),
                     libc::AT_REMOVEDIR,
                 )
             })
@@ -125,7 +138,7 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
 }
 
 /// What there is in the place of a step that failed and may: the `/proc` and `/sys` around the box, with what masks them.
-pub(crate) fn make_do(step: &Step) -> Raw<()> {
+pub(crate) fn make_do(step: &Step, ids: Ids) -> Raw<()> {
     let (from, target, read_only) = match step {
         Step::Proc { target } => (c"/proc", target, 0),
         Step::Sys { target } => (c"/sys", target, sys::MOUNT_ATTR_RDONLY),
@@ -136,9 +149,22 @@ pub(crate) fn make_do(step: &Step) -> Raw<()> {
     sys::close(source);
     let clone = clone?;
     let attributes = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV | read_only;
-    let result = sys::set_mount(clone, attributes, None).and_then(|()| sys::attach_mount(clone, target));
+    let result =
+        sys::set_mount(clone, attributes, None).and_then(|()| sys::attach_mount(clone, here(target, ids)));
     sys::close(clone);
     result
+}
+
+/// The path by which the working directory reaches what is below the scaffold.
+fn here(path: &CStr, ids: Ids) -> &CStr {
+    let below = path.to_bytes_with_nul().get(ids.inside..).unwrap_or_default();
+    // of the scaffold itself nothing is left
+    CStr::from_bytes_with_nul(below).unwrap_or(path)
+}
+
+fn change_directory(path: &CStr) -> Raw<()> {
+    // SAFETY: a NUL-terminated path.
+    check(unsafe { libc::syscall(libc::SYS_chdir, path.as_ptr()) }).map(drop)
 }
 
 /// Opens `path` below `root`, as one does whose root directory that is.
@@ -216,16 +242,15 @@ fn attach_clone(
     result
 }
 
-fn overlay(bench: &CStr, data: &CStr, target: &CStr, read_only: bool, root_id: u32) -> Raw<()> {
-    // SAFETY: a NUL-terminated path.
-    check(unsafe { libc::syscall(libc::SYS_chdir, bench.as_ptr()) })?;
+fn overlay(bench: &CStr, data: &CStr, target: &CStr, read_only: bool, ids: Ids) -> Raw<()> {
+    change_directory(bench)?;
     // the overlay keeps the ids of whoever mounts it: on id-mapped layers only a mapped id can own anything
-    let before = become_root(root_id)?;
+    let before = become_root(ids.root_id)?;
     let flags = libc::MS_NOSUID | libc::MS_NODEV | if read_only { libc::MS_RDONLY } else { 0 };
     let result = sys::mount(c"overlay", target, c"overlay", flags, data);
     become_root(before)?;
-    // SAFETY: as above.
-    check(unsafe { libc::syscall(libc::SYS_chdir, c"/".as_ptr()) })?;
+    // a bench lies in the workbench, and that in the scaffold
+    change_directory(if ids.inside > 0 { c"../.." } else { c"/" })?;
     result
 }
 

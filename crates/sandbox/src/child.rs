@@ -16,6 +16,8 @@ use crate::sys::{self, Raw, check};
 /// All that the child needs, prepared by the parent.
 pub(crate) struct Prepared {
     pub(crate) steps: Vec<Step>,
+    /// [`Ids::inside`] while they are carried out.
+    pub(crate) inside: usize,
     /// The parts of the boundary that may be missing.
     pub(crate) optional: u8,
     pub(crate) program: CString,
@@ -151,6 +153,7 @@ fn set_up(prepared: &Prepared) -> Result<(), (i32, i32)> {
     die_with_parent().map_err(|e| (BINDING, e))?;
     let ids = Ids {
         is_root: true,
+        inside: prepared.inside,
         ..prepared.ids
     };
     for (index, step) in prepared.steps.iter().enumerate() {
@@ -158,7 +161,7 @@ fn set_up(prepared: &Prepared) -> Result<(), (i32, i32)> {
             Err(errno) if may_fail(step, prepared.optional) => {
                 let missed = Report::Missed(index as i32, errno).to_bytes();
                 sys::write(prepared.report, &missed)
-                    .and_then(|()| make_do(step))
+                    .and_then(|()| make_do(step, ids))
                     .map_err(|errno| (index as i32, errno))?;
             }
             other => other.map_err(|errno| (index as i32, errno))?,

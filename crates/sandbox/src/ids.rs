@@ -24,6 +24,9 @@ pub(crate) struct Ids {
     pub(crate) root_id: u32,
     /// Whether whoever makes files is that root towards file systems already: they need not be given to it.
     pub(crate) is_root: bool,
+    /// How many bytes of a path below the scaffold lead to the working directory, which then is the scaffold: to walk from
+    /// the host's root each time would take a good part of a set-up. 0: paths are taken as they are.
+    pub(crate) inside: usize,
 }
 
 /// Who root of a box is outside of it.
@@ -137,6 +140,7 @@ impl UserNamespace {
                 .map(AsRawFd::as_raw_fd),
             root_id: self.root_id(),
             is_root: false,
+            inside: 0,
         }
     }
 

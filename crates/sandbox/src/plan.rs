@@ -191,7 +191,12 @@ impl Plan {
                 text: text.into(),
             });
         }
-        mounts.push(Mount::Tmpfs {
+        // these two lie in the memory file system of the root: each more of them costs every box its making and its end
+        mounts.push(Mount::Directory {
+            target: "/run".into(),
+            mode: 0o755,
+        });
+        mounts.push(Mount::Directory {
             target: "/dev".into(),
             // in a sticky directory that all can write, `> /dev/null` fails: the node's owner is none of the box's
             // (fs.protected_regular)
@@ -206,10 +211,6 @@ impl Plan {
         });
         mounts.push(Mount::Directory {
             target: "/etc".into(),
-            mode: 0o755,
-        });
-        mounts.push(Mount::Tmpfs {
-            target: "/run".into(),
             mode: 0o755,
         });
         mounts.push(Mount::Tmpfs {

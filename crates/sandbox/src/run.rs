@@ -85,9 +85,12 @@ pub fn start_in(
     output: OwnedFd,
     group: Option<&Group>,
 ) -> Result<Running> {
-    let plan = lifted::plan(plan);
+    let mut plan = lifted::plan(plan);
+    // without a slash at its end
+    plan.scaffold = plan.scaffold.components().collect();
     let steps = lifted::steps(steps(&plan)?);
     let optional = plan.guards.optional_bits();
+    let inside = plan.scaffold.as_os_str().len() + "/".len();
     let command = plan.command;
     let args = c_strings(&command.args)?;
     let env: Vec<_> = command
@@ -118,6 +121,7 @@ pub fn start_in(
             .cast(),
         groups: own.collect(),
         steps,
+        inside,
         optional,
         program: c_string(&command.program)?,
         argv: pointers(&args),

@@ -5,8 +5,8 @@
 //! kernel's `Documentation/userspace-api/seccomp_filter.rst` the format.
 //!
 //! ```text
-//! load arch ─┬─ native ── number ── x32? refuse ── one rule a call ── allow
-//!            ├─ i386 (on x86-64) ── number ── one rule a call ── allow
+//! load arch ─┬─ native ── number ── x32? refuse ── by halves: one rule a call ── allow
+//!            ├─ i386 (on x86-64) ── number ── by halves: one rule a call ── allow
 //!            └─ any other ── refuse
 //! ```
 
@@ -43,6 +43,9 @@ const AT_ARGUMENTS: u32 = 16;
 /// Numbers from here on are the x32 calls of x86-64, a second way to the same kernel.
 const X32: u32 = 0x4000_0000;
 
+/// How many calls are compared one by one before the rest is halved.
+const IN_A_ROW: usize = 8;
+
 /// The filter of every box.
 pub(crate) fn program() -> Vec<Instruction> {
     let mut program = vec![load(AT_ARCH)];
@@ -61,34 +64,74 @@ fn section(program: &mut Vec<Instruction>, table: &Table) {
         rules.push(test(JUMP_GREATER_EQUAL, X32, 0, 1));
         rules.push(refuse(libc::ENOSYS));
     }
-    for call in table.calls {
-        rule(&mut rules, call);
-    }
-    rules.push(answer(ALLOW));
+    let mut calls: Vec<&Call> = table.calls.iter().collect();
+    calls.sort_by_key(|call| call.number);
+    let calls: Vec<&[&Call]> = calls.chunk_by(|a, b| a.number == b.number).collect();
+    search(&mut rules, &calls);
     program.push(test(JUMP_EQUAL, table.arch, 1, 0));
-    program.push(Instruction {
-        operand: rules.len() as u32,
-        ..test(JUMP, 0, 0, 0)
-    });
+    jump_over(program, &rules);
     program.extend(rules);
 }
 
-fn rule(rules: &mut Vec<Instruction>, call: &Call) {
-    let condition = match call.refusal {
-        Refusal::Always(errno) => {
-            rules.push(test(JUMP_EQUAL, call.number, 0, 1));
-            rules.push(refuse(errno));
-            return;
-        }
-        Refusal::AnyBit { bits, .. } => (JUMP_ANY_BIT, bits),
-        Refusal::Equal { value, .. } => (JUMP_EQUAL, value),
-    };
-    let (Refusal::AnyBit { argument, .. } | Refusal::Equal { argument, .. }) = call.refusal else {
+/// The rules by halves, `calls` being in the order of their numbers: when a filter is set, the kernel carries it out once
+/// for each call that there is, to know those that it always allows.
+fn search(rules: &mut Vec<Instruction>, calls: &[&[&Call]]) {
+    if calls.len() <= IN_A_ROW {
+        row(rules, calls.iter().copied().flatten());
         return;
-    };
+    }
+    let (left, right) = calls.split_at(calls.len() / 2);
+    let mut lower = Vec::new();
+    search(&mut lower, left);
+    let first = right.first().and_then(|same| same.first());
+    rules.push(test(
+        JUMP_GREATER_EQUAL,
+        first.map_or(0, |call| call.number),
+        0,
+        1,
+    ));
+    jump_over(rules, &lower);
+    rules.extend(lower);
+    search(rules, right);
+}
+
+/// Passes over the instructions that come next.
+fn jump_over(program: &mut Vec<Instruction>, next: &[Instruction]) {
+    program.push(Instruction {
+        operand: next.len() as u32,
+        ..test(JUMP, 0, 0, 0)
+    });
+}
+
+/// The rules of a few calls, and the answer to every other. Refusals stand behind, each errno's once: the kernel compiles the
+/// program anew for each box.
+fn row<'c>(rules: &mut Vec<Instruction>, calls: impl Iterator<Item = &'c &'c Call>) {
+    let mut refused = Vec::new();
+    for call in calls {
+        match call.refusal {
+            Refusal::Always(errno) => refused.push((call.number, errno)),
+            Refusal::AnyBit { argument, bits } => condition(rules, call, argument, (JUMP_ANY_BIT, bits)),
+            Refusal::Equal { argument, value } => condition(rules, call, argument, (JUMP_EQUAL, value)),
+        }
+    }
+    let mut errnos: Vec<i32> = refused.iter().map(|(_, errno)| *errno).collect();
+    errnos.sort_unstable();
+    errnos.dedup();
+    for (index, (number, errno)) in refused.iter().enumerate() {
+        // over the comparisons that are left, and over the answer that allows
+        let left = refused.len() - index;
+        let answer = errnos.iter().position(|other| other == errno).unwrap_or_default();
+        rules.push(test(JUMP_EQUAL, *number, (left + answer) as u8, 0));
+    }
+    rules.push(answer(ALLOW));
+    rules.extend(errnos.into_iter().map(refuse));
+}
+
+/// A call that is refused where an argument passes a test.
+fn condition(rules: &mut Vec<Instruction>, call: &Call, argument: u32, (code, operand): (u16, u32)) {
     rules.push(test(JUMP_EQUAL, call.number, 0, 4));
     rules.push(load(low_half(argument)));
-    rules.push(test(condition.0, condition.1, 0, 1));
+    rules.push(test(code, operand, 0, 1));
     rules.push(refuse(libc::EPERM));
     rules.push(load(AT_NUMBER));
 }
@@ -125,11 +168,17 @@ mod tests {
 
     /// What the kernel would answer: the few instructions, carried out.
     fn run(arch: u32, number: u32, arguments: [u32; 6]) -> u32 {
+        run_counting(arch, number, arguments).0
+    }
+
+    /// The same, and how many instructions that took.
+    fn run_counting(arch: u32, number: u32, arguments: [u32; 6]) -> (u32, usize) {
         let program = program();
-        let (mut at, mut word) = (0usize, 0u32);
+        let (mut at, mut word, mut steps) = (0usize, 0u32, 0);
         loop {
             let instruction = program[at];
             at += 1;
+            steps += 1;
             let holds = match instruction.code {
                 LOAD_WORD => {
                     word = match instruction.operand {
@@ -139,7 +188,7 @@ mod tests {
                     };
                     continue;
                 }
-                RETURN => return instruction.operand,
+                RETURN => return (instruction.operand, steps),
                 JUMP => {
                     at += instruction.operand as usize;
                     continue;
@@ -176,6 +225,19 @@ mod tests {
                     assert_eq!(run(table.arch, call.number, good), ALLOW, "{call:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn no_answer_takes_many_steps() {
+        let program = program();
+        for number in 0..600 {
+            let (answer, steps) = run_counting(NATIVE.arch, number, [0; 6]);
+            assert!(
+                steps < 30,
+                "{number}: {answer:#x} after {steps} of {}",
+                program.len()
+            );
         }
     }
 

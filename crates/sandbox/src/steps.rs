@@ -188,7 +188,7 @@ pub(crate) fn root_steps(scaffold: &Path, mounts: &[Mount]) -> Result<Vec<Step>>
     };
     builder.steps.push(Step::Tmpfs {
         target: c_string(scaffold)?,
-        data: c"mode=0755,size=10%,nr_inodes=1m".into(),
+        data: c"mode=0755,size=25%,nr_inodes=1m".into(),
     });
     for mount in mounts {
         builder.mount(mount)?;
@@ -327,12 +327,18 @@ impl Builder<'_> {
             self.clone_layer(layer, at, true)?;
             lower.push(index.to_string());
         }
+        // without this the kernel writes an id into the directory of the changes; it takes it for layers of one file system
+        let mut more = ",uuid=off";
         // an overlay wants a layer below the changes: an empty directory makes up for it
         if lower.is_empty() {
             self.mkdir(&bench.join("empty"), 0o755)?;
             lower.push("empty".into());
+            more = "";
         }
-        let mut data = format!("lowerdir={},index=off,metacopy=off,xino=off", lower.join(":"));
+        let mut data = format!(
+            "lowerdir={},index=off,metacopy=off,xino=off{more}",
+            lower.join(":")
+        );
         // in a user namespace of one's own the kernel takes no other marks, and no directory redirects
         let (reads, writes) = match rootless::is_in_first_namespace() {
             true => (",redirect_dir=follow", ",redirect_dir=on"),
@@ -479,7 +485,6 @@ fn tmpfs_options(target: &Path, mode: u32) -> String {
     let percent = match target.to_str() {
         Some("/tmp") => 40,
         Some("/dev/shm") => 20,
-        Some("/run") => 10,
         _ => 5,
     };
     format!("mode={mode:o},size={percent}%,nr_inodes=1m")

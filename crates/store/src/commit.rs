@@ -16,6 +16,7 @@ use crate::copied::Copied;
 use crate::info::Info;
 use crate::object::publish;
 use crate::scratch::Scratch;
+use crate::spare::{Seen, SpareTree};
 use crate::store::Store;
 use crate::{Driver, Error, Object, Result};
 
@@ -29,6 +30,8 @@ pub struct NewTree {
     base: Option<Object>,
     /// `None`: changes to the base are made.
     copied: Option<Copied>,
+    /// What `upper` looked like when it was made.
+    begun: Option<Seen>,
 }
 
 impl NewTree {
@@ -71,10 +74,19 @@ impl NewTree {
 impl Store {
     /// A place for a new tree, on top of `base` or empty.
     pub fn new_tree(&self, base: Option<&Object>) -> Result<NewTree> {
+        if let Some(spare) = self.spare_tree(base) {
+            return Ok(NewTree {
+                dir: spare.dir,
+                base: base.cloned(),
+                copied: None,
+                begun: Some(spare.upper),
+            });
+        }
         let mut new = NewTree {
             dir: self.scratch("tree")?,
             base: base.cloned(),
             copied: None,
+            begun: None,
         };
         for path in [new.upper(), new.work()] {
             make_dir(&path)?;
@@ -83,6 +95,10 @@ impl Store {
             new.copied = Some(Copied::make(base, &new.upper(), root_id)?);
         } else if let Some(top) = new.lower_layers().first() {
             tree::copy::copy_root(&Tree::open(top)?, &Tree::open(new.upper())?)?;
+        }
+        if !new.is_whole() {
+            // what cannot be looked at is just not used again
+            new.begun = Seen::all(&new.upper()).ok();
         }
         Ok(new)
     }
@@ -99,8 +115,16 @@ impl Store {
     /// [`commit`](Self::commit) that ends with [`tree::Error::Stopped`] soon after `go_on` says no.
     pub fn commit_while(&self, new: NewTree, times: Times, go_on: GoOn<'_>) -> Result<Object> {
         let object = self.keep(&new, times, go_on)?;
-        if is_bare(&new.upper()) {
-            self.sweep(new.dir);
+        let upper = new.upper();
+        let NewTree { dir, base, begun, .. } = new;
+        let done_with = match begun {
+            Some(upper) => self.give_back_tree(SpareTree { dir, upper }, base.as_ref()),
+            None => Some(dir),
+        };
+        if let Some(dir) = done_with
+            && is_bare(&upper)
+        {
+            self.sweep(dir);
         }
         Ok(object)
     }

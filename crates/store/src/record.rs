@@ -1,5 +1,6 @@
 //! References: which tree a stage made, and what it saw when it made it.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -88,11 +89,17 @@ impl Store {
         let path = json_of(&link);
         let text = serde_json::to_vec(&on_disk).map_err(|e| Error::io("write", &path, e))?;
         write_whole(self.desk()?, &path, &text)?;
-        let draft = fresh(self.desk()?);
         let target = format!("../objects/{}", object.digest());
-        fault::step!(std::os::unix::fs::symlink(target, &draft))
-            .and_then(|()| fault::step!(std::fs::rename(&draft, &link)))
-            .map_err(|e| Error::io("write", &link, e))
+        let made = match fault::step!(std::os::unix::fs::symlink(&target, &link)) {
+            // what is there is replaced in one step
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                let draft = fresh(self.desk()?);
+                fault::step!(std::os::unix::fs::symlink(target, &draft))
+                    .and_then(|()| fault::step!(std::fs::rename(&draft, &link)))
+            }
+            other => other,
+        };
+        made.map_err(|e| Error::io("write", &link, e))
     }
 }
 

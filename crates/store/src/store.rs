@@ -14,6 +14,7 @@ use crate::broom::Broom;
 use crate::driver::Drive;
 use crate::lock::{PeerLock, StageLock};
 use crate::scratch::{Scratch, leftovers};
+use crate::spare::Spares;
 use crate::{Error, Result};
 
 /// What tells backup programs to pass the directory over (bford.info/cachedir).
@@ -33,6 +34,8 @@ pub struct Store {
     pub(crate) drive: Drive,
     /// What all boxes of a run are lent.
     pub(crate) common: Mutex<Option<Scratch>>,
+    /// What the next stage may have.
+    pub(crate) spares: Spares,
     pub(crate) broom: Broom,
     _peer: Option<PeerLock>,
 }
@@ -81,6 +84,7 @@ impl Store {
             recent: Mutex::default(),
             drive: Drive::default(),
             common: Mutex::default(),
+            spares: Spares::default(),
             broom: Broom::default(),
             _peer: peer,
         }

@@ -37,12 +37,6 @@ impl Job<'_> {
                 .map(|()| path.clone())
                 .map_err(|e| Error::io("write", path, e))
         };
-        let make = |name: &str| {
-            let path = scratch.join(name);
-            std::fs::create_dir_all(&path)
-                .map(|()| path.clone())
-                .map_err(|e| Error::io("make", path, e))
-        };
         let bind = |source: PathBuf, target: &str, writable: bool, idmap: Idmap| Mount::Bind {
             source: Source::at(source),
             target: target.into(),
@@ -55,10 +49,7 @@ impl Job<'_> {
         let common = self.store.common(fill_common)?;
         let cmdline = common.join("cmdline");
         mounts.push(bind(cmdline, "/proc/cmdline", false, Idmap::Required));
-        let var = make("var")?;
-        make("var/tmp")?;
-        set_mode(&scratch.join("var/tmp"), 0o1777)?;
-        mounts.push(bind(var, "/var", true, Idmap::Required));
+        mounts.push(bind(scratch.join("var"), "/var", true, Idmap::Required));
         for (target, mode) in [
             ("/run/osbuild", 0o755),
             ("/run/osbuild/mounts", 0o755),
@@ -77,7 +68,7 @@ impl Job<'_> {
             }),
         }
         mounts.push(bind(
-            write("meta", b"")?,
+            scratch.join("meta"),
             "/run/osbuild/meta",
             true,
             Idmap::Required,
@@ -350,6 +341,17 @@ fn fill_common(dir: &Path) -> Result<()> {
     let (root, cmdline) = (dir.join("root"), dir.join("cmdline"));
     std::fs::create_dir(&root).map_err(|e| Error::io("make", root, e))?;
     std::fs::write(&cmdline, b"root=/dev/osbuild\n").map_err(|e| Error::io("write", cmdline, e))
+}
+
+/// What every stage has a directory of its own with: its `/var`, and where it leaves its metadata.
+pub(super) fn fill_stage(dir: &Path) -> Result<()> {
+    for name in ["var", "var/tmp"] {
+        let path = dir.join(name);
+        std::fs::create_dir(&path).map_err(|e| Error::io("make", path, e))?;
+    }
+    set_mode(&dir.join("var/tmp"), 0o1777)?;
+    let meta = dir.join("meta");
+    std::fs::write(&meta, b"").map_err(|e| Error::io("write", meta, e))
 }
 
 struct Documents {
