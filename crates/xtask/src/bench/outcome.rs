@@ -11,6 +11,8 @@ pub(super) enum Unit {
     Milliseconds,
     /// A part of something: 1.05 is 5 % more.
     Part,
+    /// How many times as long something takes as something smaller.
+    Growth,
     Mebibytes,
 }
 
@@ -98,6 +100,7 @@ fn unit(unit: Unit) -> &'static str {
         Unit::Seconds => "s",
         Unit::Milliseconds => "ms",
         Unit::Part => "× the size",
+        Unit::Growth => "× the time",
         Unit::Mebibytes => "MiB",
     }
 }

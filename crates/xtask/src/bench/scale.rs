@@ -40,7 +40,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
             "scale",
             what,
             Series::of(large / small),
-            Unit::Part,
+            Unit::Growth,
             12.0,
         ));
     }
