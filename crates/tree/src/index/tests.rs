@@ -452,35 +452,3 @@ fn a_first_layer_with_a_whiteout_is_refused() {
         assert!(error.starts_with("/d/gone: is the device 0:0"), "{error}");
     }
 }
-
-/// How long things take on a tree of the size of a server: `cargo test -p tree --release -- --ignored --nocapture speed`.
-#[test]
-#[ignore = "a measurement of this machine's /usr: it prints times and has nothing to fail by"]
-fn speed() {
-    let tree = Tree::open("/usr").unwrap();
-    let mut at = std::time::Instant::now();
-    let mut lap = |what: &str| {
-        println!("{what}: {:?}", at.elapsed());
-        at = std::time::Instant::now();
-    };
-    let index = Index::scan(&tree, Times::Keep).unwrap();
-    lap(&format!(
-        "scan of {} entries, {} bytes",
-        index.len(),
-        index.total_size()
-    ));
-    index.digest();
-    lap("digest");
-    let mut bytes = Vec::new();
-    index.write_to(&mut bytes).unwrap();
-    lap(&format!("write {} bytes", bytes.len()));
-    Index::read_from(bytes.as_slice()).unwrap();
-    lap("read");
-    let small = tempfile::tempdir().unwrap();
-    shell(small.path(), "mkdir -p bin; echo x > bin/zzz");
-    lap("(shell)");
-    index
-        .merge_layer(&Tree::open(small.path()).unwrap(), Times::Keep)
-        .unwrap();
-    lap("merge of a small layer");
-}
