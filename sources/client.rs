@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use direct::{Input, Reader};
 use ureq::http::{HeaderMap, StatusCode, Uri, header};
-use ureq::unversioned::transport::{Connector, RustlsConnector, TcpConnector};
+use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Error, Timeout};
 
 use crate::access::Access;
@@ -16,6 +16,7 @@ use crate::machine::Machine;
 use crate::pool::Stop;
 use crate::proxy::{Proxies, ProxyConnector};
 use crate::resolver::{CachingResolver, Named};
+use crate::tls::{Tls, Unusable};
 
 /// Makes requests, over connections that are kept.
 pub(crate) struct Client {
@@ -159,12 +160,10 @@ impl Client {
 
     fn new_agent(&self, access: &Access) -> Result<Agent, String> {
         let proxies = Proxies::of(&self.machine)?;
-        let tls = access.tls(&self.machine)?;
         let limits = &self.machine.limits;
         let config = |proxy: Option<&ureq::Proxy>| {
             Agent::config_builder()
                 .proxy(proxy.cloned())
-                .tls_config(tls.clone())
                 .http_status_as_error(false)
                 .user_agent(concat!("osbuild/", env!("CARGO_PKG_VERSION")))
                 .accept_encoding("identity")
@@ -181,7 +180,8 @@ impl Client {
             https: config(proxies.https()),
             proxies: proxies.clone(),
         };
-        let connector = ().chain(connector).chain(TcpConnector::default()).chain(RustlsConnector::default());
+        let tls = Tls::new(access.clone(), self.machine.clone());
+        let connector = ().chain(connector).chain(TcpConnector::default()).chain(tls);
         // no proxy here: the connector chooses one for each URL, also after a redirection
         Ok(Agent::with_parts(
             config(None),
@@ -213,6 +213,7 @@ impl Client {
                 Fault::Unreachable(self.unreachable(uri, &text))
             }
             Error::ConnectProxyFailed(text) => Fault::Unreachable(self.unreachable(uri, &text)),
+            Error::Other(e) if e.is::<Unusable>() => Fault::Final(e.to_string()),
             // of our resolver
             Error::Other(e) => Fault::Unreachable(self.unreachable(uri, &e.to_string())),
             Error::Timeout(_) => self.stalled(),

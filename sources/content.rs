@@ -6,6 +6,8 @@
 //!   .partial/sha256:0123…   what has come of it so far, locked by whoever downloads it
 //! ```
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -59,6 +61,22 @@ impl Content {
             .is_ok_and(|st| st.is_file() && (st.len() > 0 || checksum.is_of_nothing()))
     }
 
+    /// The names of all files that may be there, unless they are more than `most`: then each is better asked for.
+    pub(crate) fn names(&self, most: usize) -> Option<HashSet<OsString>> {
+        let list = match std::fs::read_dir(&self.dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Some(HashSet::new()),
+            other => other.ok()?,
+        };
+        let mut names = HashSet::new();
+        for entry in list {
+            if names.len() == most {
+                return None;
+            }
+            names.insert(entry.ok()?.file_name());
+        }
+        Some(names)
+    }
+
     /// Takes up the file, with what an earlier try has left of it. Waits while another process is at it; `None` is
     /// when that one has brought it.
     pub(crate) fn partial(&self, checksum: &Checksum, stop: &Stop) -> Result<Option<Partial>, String> {
@@ -67,9 +85,17 @@ impl Content {
         let failed = |e: io::Error| format!("cannot open {}: {e}", path.display());
         loop {
             let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false);
+            options.read(true).write(true).create_new(true);
             options.mode(0o644).custom_flags(OFlags::NOFOLLOW.bits() as i32);
-            let file = match fault::step!(options.open(&path)) {
+            // most are new
+            let made = match fault::step!(options.open(&path)) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => None,
+                other => Some(other),
+            };
+            let is_new = made.is_some();
+            let file = match made.unwrap_or_else(|| fault::step!(options.create_new(false).open(&path))) {
+                // it was another process's, which has just brought it
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !is_new => continue,
                 // it is the first one, or another process has just cleaned up
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
                     fault::step!(DirBuilder::new().recursive(true).mode(0o755).create(&dir))
@@ -89,12 +115,18 @@ impl Content {
                 }
                 Err(e) => return Err(failed(e.into())),
             }
-            // whoever held the lock may have renamed or removed what we opened
-            let Some(found) = found_at(&file, &path) else {
+            // whoever held the lock may have renamed or removed what we opened; of what we have made, renamed is in the store
+            let found = match is_new {
+                true => file.metadata().ok().filter(|found| found.nlink() > 0),
+                false => found_at(&file, &path),
+            };
+            let Some(found) = found else {
                 continue;
             };
             if self.contains(checksum) {
-                std::fs::remove_file(&path).ok();
+                if lies_at(&file, &path) {
+                    std::fs::remove_file(&path).ok();
+                }
                 return Ok(None);
             }
             let mut partial = Partial {

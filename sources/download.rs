@@ -1,5 +1,6 @@
 //! One item: several places it may be had from, several tries, and what has come so far.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Read;
@@ -19,6 +20,11 @@ const MAX_TEXT: u64 = 16 << 20;
 
 /// A file that comes in more pieces than this is given up.
 const MAX_ROUNDS: u32 = 100;
+
+thread_local! {
+    /// What came last. To have memory for each file would cost more than some of them.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// What the downloads of one call share.
 pub(crate) struct Downloads {
@@ -249,13 +255,27 @@ impl Downloads {
             *resumed = false;
         }
         let mut body = answer.body;
-        let mut buffer = vec![0; 64 * 1024];
+        let mut buffer = BUFFER.take();
+        buffer.resize(64 << 10, 0);
+        let received = self.append(&mut body, partial, reporter, &mut buffer);
+        BUFFER.set(buffer);
+        received
+    }
+
+    /// Appends what comes, to its end.
+    fn append(
+        &self,
+        body: &mut dyn Read,
+        partial: &mut Partial,
+        reporter: &Reporter<'_>,
+        buffer: &mut [u8],
+    ) -> Result<(), Fault> {
         let mut pace = Pace::new(self.client.machine().limits.stall);
         loop {
             if self.stop.is_set() {
                 return Err(Fault::Stopped);
             }
-            match body.read(&mut buffer) {
+            match body.read(buffer) {
                 Ok(0) => return Ok(()),
                 Ok(n) => {
                     partial.write(&buffer[..n]).map_err(Fault::Local)?;

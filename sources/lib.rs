@@ -37,6 +37,7 @@ mod skopeo;
 mod skopeo_index;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod tool;
 mod work;
 

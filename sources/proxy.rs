@@ -155,7 +155,7 @@ impl<In: Transport> Connector<In> for ProxyConnector {
 }
 
 /// The same connection with another end or configuration.
-fn with<'a>(
+pub(crate) fn with<'a>(
     details: &'a ConnectionDetails<'a>,
     uri: &'a Uri,
     config: &'a ureq::config::Config,

@@ -1,6 +1,7 @@
 //! One call of a source: what is there already, what must come, what came of it.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::sync::Arc;
 
 use crate::attempts::Location;
@@ -41,6 +42,12 @@ impl<'a> Session<'a> {
         let client = Client::new(machine.clone(), stop.clone(), jobs(request));
         let mut results = Vec::with_capacity(request.items.len());
         let mut missing = Vec::new();
+        let names = content.names(request.items.len());
+        let may_be_there = |item: &str| {
+            names
+                .as_ref()
+                .is_none_or(|names| names.contains(OsStr::new(item)))
+        };
         for (index, (item, _)) in request.items.iter().enumerate() {
             let mut result = ItemResult {
                 item: item.clone(),
@@ -48,7 +55,9 @@ impl<'a> Session<'a> {
             };
             match Checksum::parse(item) {
                 Err(error) => result.error = error,
-                Ok(checksum) if content.contains(&checksum) => (result.success, result.cached) = (true, true),
+                Ok(checksum) if may_be_there(item) && content.contains(&checksum) => {
+                    (result.success, result.cached) = (true, true)
+                }
                 Ok(checksum) => missing.push(Missing { index, checksum }),
             }
             results.push(result);

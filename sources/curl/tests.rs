@@ -365,6 +365,22 @@ fn a_redirection_is_followed() {
 }
 
 #[test]
+fn without_tls_nobody_needs_authorities() {
+    let server = Server::start(|_| Reply::Content(b"ok".to_vec()));
+    let mut store = Store::new();
+    let missing = "/nonexistent/authorities.pem";
+    store.machine.env.insert("SSL_CERT_FILE".into(), missing.into());
+    assert!(one(&store, b"ok", server.url("/x")).success);
+    let url = server.url("/y").replace("http://", "https://");
+    let result = one(&store, b"other", url.as_str());
+    assert!(
+        result.error.contains(&url) && result.error.contains("SSL_CERT_FILE"),
+        "{}",
+        result.error
+    );
+}
+
+#[test]
 fn a_store_that_cannot_be_written_is_named_once_for_all() {
     let server = Server::start(|asked| Reply::Content(asked.target.clone().into_bytes()));
     let store = Store::new();

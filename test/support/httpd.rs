@@ -36,7 +36,7 @@ pub struct Httpd {
 
 #[derive(Debug, Default)]
 struct Shared {
-    replies: BTreeMap<String, Reply>,
+    replies: BTreeMap<String, Arc<Reply>>,
     requests: Vec<String>,
     ranges: Vec<Option<usize>>,
     ended: bool,
@@ -51,7 +51,10 @@ impl Httpd {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a local port can be had");
         let address = listener.local_addr().expect("it has an address");
         let shared = Arc::new(Mutex::new(Shared {
-            replies: replies.into_iter().collect(),
+            replies: replies
+                .into_iter()
+                .map(|(path, reply)| (path, Arc::new(reply)))
+                .collect(),
             ..Shared::default()
         }));
         let to_serve = Arc::clone(&shared);
@@ -81,7 +84,9 @@ impl Httpd {
 
     /// Changes what is answered on a path.
     pub fn set(&self, path: &str, reply: Reply) {
-        lock(&self.shared).replies.insert(path.to_owned(), reply);
+        lock(&self.shared)
+            .replies
+            .insert(path.to_owned(), Arc::new(reply));
     }
 
     /// Waits for the next request that was not waited for: its path.
@@ -180,10 +185,11 @@ fn answer(
         // nobody need listen
         let _ = asked.send(path.clone());
         shared.ranges.push(from);
-        let reply = shared.replies.get(&path).cloned().unwrap_or(Reply::Status(404));
-        if let Reply::CutOnce(content, _) = &reply {
+        let reply = shared.replies.get(&path).cloned();
+        let reply = reply.unwrap_or_else(|| Arc::new(Reply::Status(404)));
+        if let Reply::CutOnce(content, _) = &*reply {
             let whole = Reply::Content(content.clone());
-            shared.replies.insert(path, whole);
+            shared.replies.insert(path, Arc::new(whole));
         }
         reply
     };
@@ -198,19 +204,21 @@ fn answer(
         stream.write_all(&[head.as_bytes(), content].concat())?;
         Ok(whole)
     };
-    let part = |content: &[u8], length: usize| content[..length.min(content.len())].to_vec();
-    match reply {
+    fn part(content: &[u8], length: usize) -> &[u8] {
+        &content[..length.min(content.len())]
+    }
+    match &*reply {
         Reply::Status(status) => send(&format!("{status} Status"), 0, "", b""),
         Reply::Cut(content, length) | Reply::CutOnce(content, length) => {
-            send("200 OK", content.len(), "", &part(&content, length))?;
+            send("200 OK", content.len(), "", part(content, *length))?;
             Ok(false)
         }
         Reply::Typed(content, kind) => {
             let kind = format!("Content-Type: {kind}\r\n");
-            send("200 OK", content.len(), &kind, &content)
+            send("200 OK", content.len(), &kind, content)
         }
         Reply::Content(content) => match from.filter(|from| *from < content.len()) {
-            None => send("200 OK", content.len(), "", &content),
+            None => send("200 OK", content.len(), "", content),
             Some(from) => {
                 let total = content.len();
                 let range = format!("Content-Range: bytes {from}-{}/{total}\r\n", total - 1);
@@ -219,7 +227,7 @@ fn answer(
         },
         Reply::Silence => stream.read(&mut [0]).map(|_| false),
         Reply::Stall(content, length) => {
-            send("200 OK", content.len(), "", &part(&content, length))?;
+            send("200 OK", content.len(), "", part(content, *length))?;
             stream.read(&mut [0]).map(|_| false)
         }
     }
