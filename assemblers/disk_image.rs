@@ -113,7 +113,8 @@ pub fn make(
 }
 
 fn copy(disk: &SparseFile, to: &mut dyn Write) -> Result<()> {
-    let mut buffer = vec![0; 1 << 20];
+    // in longer pieces the page cache takes memory that was not in use, which costs more
+    let mut buffer = vec![0; 64 << 10];
     let mut at = 0;
     while at < disk.size() {
         let length = (disk.size() - at).min(buffer.len() as u64) as usize;

@@ -9,7 +9,7 @@ use bzip2::write::BzEncoder;
 use liblzma::stream::{Check, LzmaOptions, MtStreamBuilder, Stream};
 use liblzma::write::XzEncoder;
 
-use crate::{Error, Result, gzip};
+use crate::{Error, Result, gzip, output};
 
 /// How a stream is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub fn write<E: From<Error> + From<std::io::Error>>(
         Some(Compression::Lzop) => return through("lzop", file, produce),
         _ => {}
     }
-    let mut file = BufWriter::with_capacity(256 * 1024, file);
+    let mut file = output::buffered(file);
     // at least one worker, since the mode without any makes other bytes; xz wants 100 MB for each
     let workers = thread::available_parallelism().map_or(1, |n| n.get() as u32);
     let level = settings.level;

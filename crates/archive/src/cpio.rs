@@ -12,6 +12,7 @@ use tree::walk::{Entry, walk};
 use tree::{Kind, Tree};
 
 use crate::cpio_header::{Fields, Layout, TRAILER, pad};
+use crate::output::{self, Pieces};
 use crate::tar::{self, BLOCK, Member};
 use crate::{Error, Result};
 
@@ -64,7 +65,7 @@ pub fn write(tree: &Tree, mut file: &File, append: bool, options: Options) -> Re
         Ok(())
     })?;
     let mut archive = Archive {
-        out: BufWriter::with_capacity(256 * 1024, file),
+        out: output::buffered(file),
         at: start,
         options,
         left: names.clone(),
@@ -109,7 +110,7 @@ fn key(entry: &Entry<'_>) -> Key {
 }
 
 struct Archive<'f> {
-    out: BufWriter<&'f File>,
+    out: BufWriter<Pieces<&'f File>>,
     at: u64,
     options: Options,
     /// How many members each inode has, and how many are still to come.

@@ -16,6 +16,7 @@ mod error;
 pub mod extract;
 mod gzip;
 pub mod oci;
+mod output;
 pub mod tar;
 pub mod time;
 pub mod zip;

@@ -4,7 +4,7 @@
 //! modes and times are kept in Info-ZIP's fields, sizes beyond 4 GiB as zip64.
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use tree::{Kind, Stat, Tree};
 
 use crate::deflate::{self, CHUNK};
 use crate::zip_records::{LARGE, Record, end};
-use crate::{Error, Result};
+use crate::{Error, Result, output};
 
 /// What an archive is like.
 #[derive(Debug, Clone)]
@@ -140,7 +140,7 @@ impl Archive<'_> {
         record.large = size >= LARGE - (LARGE >> 8);
         let header = record.local().len() as u64;
         self.put(&record.local())?;
-        let mut out = BufWriter::with_capacity(256 * 1024, self.file);
+        let mut out = output::buffered(self.file);
         let copy = |out: &mut dyn Write| -> Result<u64> { Ok(std::io::copy(&mut (&file).take(size), out)?) };
         if record.deflated {
             let (_, sum) = deflate::write(&mut out, self.options.level, copy)?;

@@ -56,7 +56,11 @@ impl<'a> Blocks<'a> {
         let numbers = self.numbers()?;
         let batches: Vec<_> = numbers.chunks((BATCH / self.size).max(1) as usize).collect();
         let threads = match self.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            // one more than there are cores has work for them while another one waits for the disk
+            0 => {
+                std::thread::available_parallelism().map_or(1, usize::from)
+                    + usize::from(self.disk.is_large()?)
+            }
             given => given,
         };
         let reader = self.disk.reader()?;

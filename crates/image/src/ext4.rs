@@ -10,8 +10,10 @@
 //!
 //! * [`format`]: the superblock, [`groups`]: descriptors and bitmaps; [`space`], [`table`]: free blocks and inodes.
 //! * [`inode`], [`extents`], [`attributes`], [`directory`], [`index`] with [`name_hash`]: what a file consists of.
-//! * [`stream`]: blocks on their way, [`content`]: those of files; [`populate`]: the walk that fills all of them.
+//! * [`stream`]: blocks on their way, [`content`]: those of files; [`ahead`]: the tree that they are
+//!   of; [`populate`]: what fills all of them.
 
+mod ahead;
 mod attributes;
 mod content;
 mod directory;

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 
 use rustix::fs::{self, Mode, Timespec, Timestamps, XattrFlags};
 
+use crate::output::PIECE;
 use crate::tar::{Entry, Reader};
 use crate::{Error, Result};
 
@@ -269,7 +270,7 @@ fn work(queue: &Mutex<Receiver<Batch>>, returned: &Sender<Vec<u8>>, failure: &Fa
             return;
         };
         for Piece { target, at, bytes } in batch.pieces.drain(..) {
-            if let Err(error) = target.file.write_all_at(&batch.buffer[bytes], at) {
+            if let Err(error) = write(&target.file, &batch.buffer[bytes], at) {
                 fail(failure, &target, error.into());
             } else if let Some(target) = Arc::into_inner(target)
                 && let Err(error) = target.dress()
@@ -279,6 +280,17 @@ fn work(queue: &Mutex<Receiver<Batch>>, returned: &Sender<Vec<u8>>, failure: &Fa
         }
         returned.send(batch.buffer).ok();
     }
+}
+
+/// Writes all of `bytes`, from a multiple of [`PIECE`] to the next.
+fn write(file: &File, mut bytes: &[u8], mut at: u64) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        let most = PIECE - (at % PIECE as u64) as usize;
+        let (now, later) = bytes.split_at(bytes.len().min(most));
+        file.write_all_at(now, at)?;
+        (bytes, at) = (later, at + now.len() as u64);
+    }
+    Ok(())
 }
 
 fn fail(failure: &Failure, target: &Target, error: Error) {

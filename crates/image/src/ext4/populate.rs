@@ -1,14 +1,15 @@
 //! A tree into a fresh file system.
 //!
 //! One walk, in one order. Each entry gets the next inode, and its content the next blocks, extents and attributes behind
-//! it; a directory's blocks come when all in it is there. So almost all is one stream of large writes.
+//! it; a directory's blocks come when all in it is there. So almost all is one stream of large writes. The walk is
+//! [ahead](super::ahead).
 
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 
-use tree::walk::Entry;
 use tree::{Kind, Tree};
 
+use crate::ext4::ahead::{self, Ahead, Body, Entry};
 use crate::ext4::attributes::{self, Attributes};
 use crate::ext4::content;
 use crate::ext4::directory::{self, Directory};
@@ -54,24 +55,7 @@ pub fn populate(image: &SparseFile, offset: u64, tree: &Tree, terms: Terms) -> R
         linked: HashMap::new(),
     };
     writer.find_lost_and_found()?;
-    let mut failure = None;
-    let walked = tree::walk::walk(tree, &mut |entry| {
-        writer.enter(entry).map_err(|error| match error {
-            Error::Tree(error) => error,
-            error => {
-                let stop = tree::Error::Unsuitable {
-                    path: entry.path.to_owned(),
-                    reason: String::new(),
-                };
-                failure = Some(error);
-                stop
-            }
-        })
-    });
-    if let Some(error) = failure {
-        return Err(error);
-    }
-    walked?;
+    std::thread::scope(|scope| Ahead::begin(tree, scope)?.each(|entry, batch| writer.enter(entry, batch)))?;
     writer.finish()
 }
 
@@ -116,21 +100,10 @@ impl Writer<'_> {
         Extents::of_place(&inode[0x28..0x64])
     }
 
-    fn enter(&mut self, entry: &Entry<'_>) -> Result<()> {
+    fn enter(&mut self, entry: &Entry, batch: &[u8]) -> Result<()> {
         let name = entry.name.as_bytes();
         let is_root = entry.path.as_os_str().is_empty();
-        let depth = match is_root {
-            true => 0,
-            false => {
-                1 + entry
-                    .path
-                    .as_os_str()
-                    .as_bytes()
-                    .iter()
-                    .filter(|b| **b == b'/')
-                    .count()
-            }
-        };
+        let depth = ahead::depth(&entry.path);
         while self.open.len() > depth {
             self.leave()?;
         }
@@ -190,7 +163,7 @@ impl Writer<'_> {
                 });
                 return Ok(());
             }
-            Kind::File => self.content(entry, &mut inode, number)?,
+            Kind::File => self.content(entry, batch, &mut inode, number)?,
             Kind::Symlink => self.link(entry, &mut inode, number)?,
             Kind::CharDevice | Kind::BlockDevice => inode.place = inode::device(entry.stat.rdev),
             Kind::Fifo | Kind::Socket => {}
@@ -214,8 +187,8 @@ impl Writer<'_> {
         }
     }
 
-    fn content(&mut self, entry: &Entry<'_>, inode: &mut Inode, number: u32) -> Result<()> {
-        let extents = content::write(&mut self.stream, &mut self.volume, entry)?;
+    fn content(&mut self, entry: &Entry, batch: &[u8], inode: &mut Inode, number: u32) -> Result<()> {
+        let extents = content::write(&mut self.stream, &mut self.volume, (entry, batch))?;
         inode.size = entry.stat.size;
         if inode.size >= 1 << 31 {
             self.volume.fs.set_large_files();
@@ -223,8 +196,10 @@ impl Writer<'_> {
         self.set_extents(inode, &extents, number)
     }
 
-    fn link(&mut self, entry: &Entry<'_>, inode: &mut Inode, number: u32) -> Result<()> {
-        let target = entry.read_link()?;
+    fn link(&mut self, entry: &Entry, inode: &mut Inode, number: u32) -> Result<()> {
+        let Body::Link(target) = &entry.body else {
+            return Ok(());
+        };
         let text = target.as_os_str().as_bytes();
         inode.size = text.len() as u64;
         if text.len() <= SHORT_LINK {
@@ -252,13 +227,12 @@ impl Writer<'_> {
     }
 
     /// Extended attributes, and the inode flags that the tree [keeps](tree::flags).
-    fn attributes(&mut self, entry: &Entry<'_>, inode: &mut Inode) -> Result<()> {
-        let (all, kept) = entry.attributes_and_flags()?;
-        inode.flags |= kept.bits();
-        if all.is_empty() {
+    fn attributes(&mut self, entry: &Entry, inode: &mut Inode) -> Result<()> {
+        inode.flags |= entry.flags.bits();
+        if entry.attributes.is_empty() {
             return Ok(());
         }
-        let made = Attributes::of(&self.volume.fs, entry.path, all)?;
+        let made = Attributes::of(&self.volume.fs, &entry.path, entry.attributes.clone())?;
         self.volume.fs.set_attributes();
         inode.attributes = made.in_inode;
         if let Some(mut block) = made.block {

@@ -28,6 +28,8 @@ use super::{Entry, Index, TreeDigest};
 use crate::Kind;
 
 const MAGIC: &[u8] = b"osbuild index 2\n";
+/// Bytes that are written at a time: of more some kernels take whole fresh blocks of memory, which costs ten times as much.
+const WRITTEN: usize = 64 << 10;
 const KINDS: [Kind; 7] = [
     Kind::File,
     Kind::Directory,
@@ -302,7 +304,10 @@ impl Index {
     /// Writes the index; see the layout at the top of this file.
     pub fn write_to(&self, mut to: impl Write) -> Result<()> {
         to.write_all(&head(self.packed.len()))?;
-        to.write_all(self.packed.bytes())
+        self.packed
+            .bytes()
+            .chunks(WRITTEN)
+            .try_for_each(|chunk| to.write_all(chunk))
     }
 
     /// Reads an index; anything that [`Index::write_to`] does not write is an

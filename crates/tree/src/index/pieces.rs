@@ -23,7 +23,7 @@ use crate::Result;
 pub(super) const LARGE: u64 = 64 << 20;
 const PIECE: u64 = 1 << 20;
 /// What one thread takes at a time.
-const STRETCH: u64 = 32 * PIECE;
+const STRETCH: u64 = 8 * PIECE;
 
 /// The digests of the pieces from this one on.
 #[derive(Debug)]
