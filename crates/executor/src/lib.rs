@@ -7,6 +7,7 @@
 //! [`Build`] is one run. It knows no stage: modules come from a [`Library`], sources through [`Fetch`], and what
 //! happens is told to a [`Monitor`].
 
+mod ahead;
 mod attached;
 mod bill;
 mod bounds;

@@ -15,6 +15,7 @@ use sandbox::{Ended, UserNamespace};
 use serde_json::Value;
 use store::{NewTree, Object, Store};
 
+use crate::ahead::Ahead;
 use crate::bounds::Bounds;
 use crate::build::needs_host;
 use crate::deeds::Deeds;
@@ -48,6 +49,10 @@ pub(crate) struct Job<'a> {
     pub(crate) cancel: &'a Cancel,
     pub(crate) timeout: Option<Duration>,
     pub(crate) bounds: &'a Bounds<'a>,
+    /// Boxes that are begun before their stages.
+    pub(crate) ahead: &'a Ahead,
+    /// Whether the pipeline's next stage has use for one.
+    pub(crate) is_followed: bool,
     /// The foreign inputs, devices and mounts.
     pub(crate) services: &'a services::Modules,
     /// How the devices and mounts that are ours are had.
@@ -222,10 +227,21 @@ impl Job<'_> {
         let before = self.bounds.hits();
         let running = match self.machine {
             Some(machine) => machine.start(plan, has_sockets, needs_host(self.stage, self.module), write)?,
-            None => Running::Here(sandbox::start_in(plan, self.users, write, self.bounds.group()?)?),
+            None => {
+                // services have mounts that a box begun elsewhere does not see
+                let group = self.bounds.group()?;
+                let running = self.ahead.start(|nursery| {
+                    let nursery = nursery.filter(|_| served.is_none());
+                    sandbox::start_from(nursery, plan, self.users, write, group)
+                });
+                Running::Here(running?)
+            }
         };
         let watch = self.cancel.watch(running.killer());
         drop(setting_up);
+        if let (Running::Here(running), None, true) = (&running, &served, self.is_followed) {
+            self.ahead.begin(running);
+        }
         let running_span = trace::span("run");
         let mut output = Output::new(Some(log));
         let mut beside: Vec<&mut dyn Beside> = Vec::new();

@@ -9,11 +9,11 @@ use std::os::fd::RawFd;
 use crate::capabilities;
 use crate::ids::Ids;
 use crate::plan::Idmap;
-use crate::seccomp::Instruction;
+use crate::seccomp::{self, Instruction};
 use crate::steps::Step;
 use crate::sys::{self, Raw, check};
 
-pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
+pub(crate) fn apply(step: &Step<'_>, ids: Ids) -> Raw<()> {
     let nosuid = libc::MS_NOSUID | libc::MS_NODEV;
     match step {
         Step::Detach => sys::mount(c"", c"/", c"", libc::MS_REC | libc::MS_PRIVATE, c""),
@@ -92,15 +92,17 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
             }
         },
         Step::Mask { path } => {
+            // the kernel waits for all processors when a clone goes that was attached nowhere
+            match sys::open_path(here(path, ids)) {
+                Err(libc::ENOENT) => return Ok(()),
+                there => sys::close(there?),
+            }
             let null = sys::clone_path(c"/dev/null")?;
-            match attach(
+            attach(
                 null,
                 here(path, ids),
                 sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID,
-            ) {
-                Err(libc::ENOENT) => Ok(()),
-                other => other,
-            }
+            )
         }
         Step::Unmount { path } => sys::unmount(here(path, ids)),
         Step::RemoveDirectory { path } => {
@@ -116,7 +118,7 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
             .map(drop)
         }
         Step::Hostname { name } => {
-            let length = name.as_bytes().len();
+            let length = name.to_bytes().len();
             // SAFETY: a buffer and its length.
             check(unsafe { libc::syscall(libc::SYS_sethostname, name.as_ptr(), length) }).map(drop)
         }
@@ -133,12 +135,13 @@ pub(crate) fn apply(step: &Step, ids: Ids) -> Raw<()> {
         // a host that is a container itself may not have them all
         Step::Capabilities { mask } => capabilities::keep(mask & capabilities::permitted()?),
         Step::Limit { processes } => limit_processes(*processes),
-        Step::Filter { program } => filter(program),
+        // without a program it would be no filter
+        Step::Filter => filter(seccomp::prepared().ok_or(libc::EINVAL)?),
     }
 }
 
 /// What there is in the place of a step that failed and may: the `/proc` and `/sys` around the box, with what masks them.
-pub(crate) fn make_do(step: &Step, ids: Ids) -> Raw<()> {
+pub(crate) fn make_do(step: &Step<'_>, ids: Ids) -> Raw<()> {
     let (from, target, read_only) = match step {
         Step::Proc { target } => (c"/proc", target, 0),
         Step::Sys { target } => (c"/sys", target, sys::MOUNT_ATTR_RDONLY),

@@ -42,9 +42,9 @@ pub fn attach(scaffold: &Path, mounts: &[Mount], users: &UserNamespace) -> Resul
 /// There is no such part, or no such target.
 pub fn attach_part(root: &Path, path: &Path, target: &Path, users: &UserNamespace) -> Result<()> {
     let step = Step::Clone {
-        root: c_string(root)?,
-        path: c_string(path)?,
-        target: c_string(target)?,
+        root: c_string(root)?.into(),
+        path: c_string(path)?.into(),
+        target: c_string(target)?.into(),
         read_only: true,
         idmap: crate::Idmap::None,
         devices: false,
@@ -69,9 +69,9 @@ pub fn attach_tree(bench: &Path, layers: Layers, target: &Path, users: &UserName
     };
     attach(bench, &[tree], users)?;
     let step = Step::Clone {
-        root: c_string(bench)?,
-        path: c_string(Path::new("tree"))?,
-        target: c_string(target)?,
+        root: c_string(bench)?.into(),
+        path: c_string(Path::new("tree"))?.into(),
+        target: c_string(target)?.into(),
         read_only,
         idmap: crate::Idmap::None,
         devices: false,
@@ -144,7 +144,7 @@ pub fn detach(path: &Path) -> Result<()> {
     })
 }
 
-fn apply(step: &Step, users: &UserNamespace) -> Result<()> {
+fn apply(step: &Step<'_>, users: &UserNamespace) -> Result<()> {
     apply::apply(step, users.ids()).map_err(|errno| Error::Step {
         step: step.to_string(),
         source: std::io::Error::from_raw_os_error(errno),

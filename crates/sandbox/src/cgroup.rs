@@ -10,7 +10,7 @@
 mod hierarchy;
 
 use std::fs::OpenOptions;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -56,6 +56,14 @@ pub(crate) enum Door<'a> {
 }
 
 impl Door<'_> {
+    /// What a thread that goes itself writes to.
+    pub(crate) fn itself(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Itself(tasks) => Some(tasks.as_fd()),
+            Self::Other(_) => None,
+        }
+    }
+
     /// Puts in a process that does not go itself, with what it will start.
     pub(crate) fn put(&self, pid: libc::pid_t) -> Result<()> {
         match self {

@@ -1,41 +1,47 @@
 //! The first process of a box: carries out the steps, starts the module, reaps, reports.
 //!
 //! It was cloned from a process with threads. Until the module is executed it makes system calls on memory that was
-//! prepared before the clone, and nothing else: no allocation, no lock, no panic.
+//! prepared before the clone or that it maps itself, and nothing else: no allocation, no lock, no panic.
+//!
+//! It begins with the steps that boxes have in common, and then waits until it is told what this box is for.
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 
 use crate::apply::{apply, become_root, make_do};
 use crate::guard::may_fail;
 use crate::ids::Ids;
+use crate::message::{Order, Program};
 use crate::steps::Step;
 use crate::sys::{self, Raw, check};
 
-/// All that the child needs, prepared by the parent.
-pub(crate) struct Prepared {
-    pub(crate) steps: Vec<Step>,
+/// All that the child needs to begin, prepared by the parent.
+#[derive(Clone, Copy)]
+pub(crate) struct Prepared<'a> {
+    /// What boxes have in common.
+    pub(crate) steps: &'a [Step<'static>],
     /// [`Ids::inside`] while they are carried out.
     pub(crate) inside: usize,
     /// The parts of the boundary that may be missing.
     pub(crate) optional: u8,
-    pub(crate) program: CString,
-    pub(crate) argv: Vec<*const libc::c_char>,
-    pub(crate) envp: Vec<*const libc::c_char>,
     pub(crate) ids: Ids,
-    pub(crate) stdin: RawFd,
-    pub(crate) output: RawFd,
     /// Where [`Report`]s go.
     pub(crate) report: RawFd,
-    /// What takes the box into its control groups once `0` is written there.
-    pub(crate) groups: Vec<RawFd>,
-    /// Has one byte once the parent knows of the child; closed without one when the parent is gone.
-    pub(crate) start: RawFd,
+    /// Where an [`Order`] comes from; closed without one when the parent wants no box, or is gone.
+    pub(crate) socket: RawFd,
     /// The end of the memory that the module's process has for a stack until it executes.
     pub(crate) stack: *mut libc::c_void,
     /// Whether the caller's descriptors stay open: only where a test lifted that.
     pub(crate) inherits: bool,
+}
+
+/// What the module is executed with.
+struct Module {
+    program: Program,
+    stdin: RawFd,
+    output: RawFd,
+    report: RawFd,
+    inherits: bool,
 }
 
 /// What the child says: which kind, an index, a value.
@@ -84,23 +90,26 @@ impl Report {
 pub(crate) const BINDING: i32 = -1;
 /// The same: the box joins its control groups.
 pub(crate) const JOINING: i32 = -2;
-
-/// The most control groups that a box joins itself: there are no more controllers with limits.
-const GROUPS: usize = 4;
+/// The same: the box learns what it is for.
+pub(crate) const ORDERS: i32 = -3;
 
 /// The whole life of the first process.
-pub(crate) fn first_process(prepared: &Prepared) -> ! {
+pub(crate) fn first_process(prepared: &Prepared<'_>) -> ! {
     if !prepared.inherits {
-        close_others(prepared);
+        let userns = prepared.ids.userns.unwrap_or(prepared.report);
+        close_all_but([userns, prepared.report, prepared.socket]);
     }
-    if let Err((step, errno)) = set_up(prepared) {
-        let _ = sys::write(prepared.report, &Report::Failed(step, errno).to_bytes());
-        sys::exit(1);
-    }
-    let argument = std::ptr::from_ref(prepared).cast_mut().cast();
+    let module = match begin(prepared).and_then(|()| finish(prepared)) {
+        Ok(module) => module,
+        Err((step, errno)) => {
+            let _ = sys::write(prepared.report, &Report::Failed(step, errno).to_bytes());
+            sys::exit(1);
+        }
+    };
+    let argument = std::ptr::from_ref(&module).cast_mut().cast();
     // SAFETY: it makes system calls on what was prepared, and executes or ends.
-    match unsafe { sys::clone_to_execute(prepared.stack, module, argument) } {
-        Ok(pid) => reap(prepared, pid),
+    match unsafe { sys::clone_to_execute(prepared.stack, execute_module, argument) } {
+        Ok(pid) => reap(prepared.report, pid),
         Err(errno) => {
             let _ = sys::write(prepared.report, &Report::NotExecuted(errno).to_bytes());
             sys::exit(1);
@@ -110,17 +119,7 @@ pub(crate) fn first_process(prepared: &Prepared) -> ! {
 
 /// Closes every descriptor but those of this box: another thread of the parent may have been making a box too, and
 /// nobody would see the end of that one's output while we held it open.
-fn close_others(prepared: &Prepared) {
-    let mut keep = [prepared.stdin; 5 + GROUPS];
-    keep[..4].copy_from_slice(&[
-        prepared.ids.userns.unwrap_or(prepared.stdin),
-        prepared.output,
-        prepared.report,
-        prepared.start,
-    ]);
-    for (slot, group) in keep[5..].iter_mut().zip(&prepared.groups) {
-        *slot = *group;
-    }
+pub(crate) fn close_all_but(mut keep: [RawFd; 3]) {
     keep.sort_unstable();
     let mut next = 0u32;
     for fd in keep.map(|fd| fd as u32) {
@@ -134,38 +133,34 @@ fn close_others(prepared: &Prepared) {
     unsafe { libc::syscall(libc::SYS_close_range, next, u32::MAX, 0) };
 }
 
-fn set_up(prepared: &Prepared) -> Result<(), (i32, i32)> {
-    die_with_parent().map_err(|e| (BINDING, e))?;
-    let mut byte = 0u8;
-    // SAFETY: one byte is read into one byte.
-    let read = unsafe { libc::syscall(libc::SYS_read, prepared.start, &raw mut byte, 1) };
-    if read != 1 {
-        sys::exit(1);
-    }
-    for group in &prepared.groups {
-        sys::write(*group, b"0").map_err(|e| (JOINING, e))?;
-        sys::close(*group);
-    }
+/// Carries out the steps that boxes have in common.
+fn begin(prepared: &Prepared<'_>) -> Result<(), (i32, i32)> {
     // SAFETY: sets the file mode mask.
     unsafe { libc::syscall(libc::SYS_umask, 0) };
     // what it makes is the box's root's from the beginning
     become_root(prepared.ids.root_id).map_err(|e| (BINDING, e))?;
     die_with_parent().map_err(|e| (BINDING, e))?;
-    let ids = Ids {
-        is_root: true,
-        inside: prepared.inside,
-        ..prepared.ids
-    };
     for (index, step) in prepared.steps.iter().enumerate() {
-        match apply(step, ids) {
-            Err(errno) if may_fail(step, prepared.optional) => {
-                let missed = Report::Missed(index as i32, errno).to_bytes();
-                sys::write(prepared.report, &missed)
-                    .and_then(|()| make_do(step, ids))
-                    .map_err(|errno| (index as i32, errno))?;
-            }
-            other => other.map_err(|errno| (index as i32, errno))?,
-        }
+        carry_out(prepared, step, index)?;
+    }
+    Ok(())
+}
+
+/// Waits for the rest, and carries that out.
+fn finish(prepared: &Prepared<'_>) -> Result<Module, (i32, i32)> {
+    // SAFETY: it stays open for as long as it is borrowed.
+    let socket = unsafe { BorrowedFd::borrow_raw(prepared.socket) };
+    let Some(mut order) = Order::receive(socket).map_err(|e| (ORDERS, e))? else {
+        sys::exit(1);
+    };
+    sys::close(prepared.socket);
+    for group in order.groups.iter().flatten() {
+        sys::write(*group, b"0").map_err(|e| (JOINING, e))?;
+        sys::close(*group);
+    }
+    for index in 0..order.steps {
+        let step = order.step().map_err(|e| (ORDERS, e))?;
+        carry_out(prepared, &step, prepared.steps.len() + index)?;
     }
     // changing ids has cleared it
     die_with_parent().map_err(|e| (BINDING, e))?;
@@ -174,10 +169,32 @@ fn set_up(prepared: &Prepared) -> Result<(), (i32, i32)> {
     }
     // SAFETY: sets the file mode mask.
     unsafe { libc::syscall(libc::SYS_umask, 0o022) };
-    Ok(())
+    Ok(Module {
+        program: order.program().map_err(|e| (ORDERS, e))?,
+        stdin: order.stdin,
+        output: order.output,
+        report: prepared.report,
+        inherits: prepared.inherits,
+    })
 }
 
-fn die_with_parent() -> Raw<()> {
+fn carry_out(prepared: &Prepared<'_>, step: &Step<'_>, index: usize) -> Result<(), (i32, i32)> {
+    let ids = Ids {
+        is_root: true,
+        inside: prepared.inside,
+        ..prepared.ids
+    };
+    match apply(step, ids) {
+        Err(errno) if may_fail(step, prepared.optional) => {
+            let missed = Report::Missed(index as i32, errno).to_bytes();
+            sys::write(prepared.report, &missed).and_then(|()| make_do(step, ids))
+        }
+        other => other,
+    }
+    .map_err(|errno| (index as i32, errno))
+}
+
+pub(crate) fn die_with_parent() -> Raw<()> {
     // SAFETY: prctl with integers.
     check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) }).map(drop)
 }
@@ -199,22 +216,22 @@ fn is_orphan(report: RawFd) -> bool {
     ready > 0 && poll.revents & libc::POLLERR != 0
 }
 
-extern "C" fn module(prepared: *mut libc::c_void) -> libc::c_int {
-    // SAFETY: the first process passes what it was itself given, and waits.
-    let prepared: &Prepared = unsafe { &*prepared.cast_const().cast() };
-    let errno = execute(prepared).err().unwrap_or(0);
-    let _ = sys::write(prepared.report, &Report::NotExecuted(errno).to_bytes());
+extern "C" fn execute_module(module: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the first process passes what it made, and waits.
+    let module: &Module = unsafe { &*module.cast_const().cast() };
+    let errno = execute(module).err().unwrap_or(0);
+    let _ = sys::write(module.report, &Report::NotExecuted(errno).to_bytes());
     sys::exit(127);
 }
 
-fn execute(prepared: &Prepared) -> Raw<()> {
+fn execute(module: &Module) -> Raw<()> {
     // SAFETY: descriptors of our own, integers, and arrays of NUL-terminated strings that end in NULL.
     unsafe {
         check(libc::syscall(libc::SYS_setsid))?;
-        for (from, to) in [(prepared.stdin, 0), (prepared.output, 1), (prepared.output, 2)] {
+        for (from, to) in [(module.stdin, 0), (module.output, 1), (module.output, 2)] {
             check(libc::syscall(libc::SYS_dup3, from, to, 0))?;
         }
-        if !prepared.inherits {
+        if !module.inherits {
             check(libc::syscall(
                 libc::SYS_close_range,
                 3u32,
@@ -229,21 +246,21 @@ fn execute(prepared: &Prepared) -> Raw<()> {
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
         check(libc::syscall(
             libc::SYS_execve,
-            prepared.program.as_ptr(),
-            prepared.argv.as_ptr(),
-            prepared.envp.as_ptr(),
+            module.program.path,
+            module.program.argv,
+            module.program.envp,
         ))?;
     }
     Ok(())
 }
 
-fn reap(prepared: &Prepared, module: libc::pid_t) -> ! {
+fn reap(report: RawFd, module: libc::pid_t) -> ! {
     loop {
         let mut status = 0;
         // SAFETY: the status lives through the call.
         let pid = unsafe { libc::syscall(libc::SYS_wait4, -1, &raw mut status, 0, 0) };
         if pid == libc::c_long::from(module) {
-            let _ = sys::write(prepared.report, &Report::Ended(status).to_bytes());
+            let _ = sys::write(report, &Report::Ended(status).to_bytes());
             sys::exit(0);
         }
         // whoever started us ignores SIGCHLD: the kernel has reaped the module, and nobody knows how it ended

@@ -43,9 +43,9 @@ impl Guard {
     }
 
     /// The part that a step of the set-up belongs to.
-    pub(crate) fn of(step: &Step) -> Option<Self> {
+    pub(crate) fn of(step: &Step<'_>) -> Option<Self> {
         match step {
-            Step::Filter { .. } => Some(Self::Seccomp),
+            Step::Filter => Some(Self::Seccomp),
             Step::Limit { .. } => Some(Self::Limits),
             Step::Proc { .. } | Step::Sys { .. } | Step::Protect { .. } | Step::Mask { .. } => {
                 Some(Self::Proc)
@@ -81,7 +81,7 @@ impl Guards {
 }
 
 /// Whether a step may fail, by [`Guards::optional_bits`].
-pub(crate) fn may_fail(step: &Step, bits: u8) -> bool {
+pub(crate) fn may_fail(step: &Step<'_>, bits: u8) -> bool {
     Guard::of(step).is_some_and(|guard| bits & guard.bit() != 0)
 }
 

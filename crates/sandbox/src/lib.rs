@@ -5,8 +5,10 @@
 //! clear error.
 //!
 //! ```text
-//! executor ── clone(mnt, pid, ipc, uts, net, cgroup) ── first process (pid 1)
-//!                 builds the root, pivots into it, enters the user namespace, drops capabilities,
+//! executor ── clone(mnt, pid, ipc, uts, net) ── first process (pid 1)
+//!                 builds what is common to boxes, and waits to be told what this one is for: it may have been begun
+//!                 while the stage before was still running
+//!                 builds the rest of the root, pivots into it, enters the user namespace, drops capabilities,
 //!                 has its system calls filtered
 //!                 └── fork, exec: the module (pid 2)      pid 1 reaps, and reports how pid 2 ended
 //! ```
@@ -15,6 +17,7 @@
 
 mod apply;
 mod attach;
+mod begun;
 mod capabilities;
 mod cgroup;
 mod child;
@@ -23,6 +26,8 @@ mod guard;
 mod ids;
 mod lifted;
 mod loop_device;
+mod message;
+mod nursery;
 pub mod overlay;
 mod plan;
 mod rootless;
@@ -31,6 +36,7 @@ mod seccomp;
 mod steps;
 mod sub_ids;
 mod sys;
+mod text;
 
 pub use caps::Capability;
 
@@ -43,8 +49,9 @@ pub use error::{Error, Result};
 pub use guard::{Guard, Guards};
 pub use ids::{Root, UserNamespace};
 pub use loop_device::{LoopDevice, LoopOptions};
+pub use nursery::Nursery;
 pub use plan::{Command, DEFAULT_CAPABILITIES, Idmap, Layers, Mount, Part, Plan, Source};
 pub use rootless::{as_caller, enter, is_for_caller, is_in_first_namespace};
-pub use run::{Ended, Killer, Running, start, start_in};
-pub use seccomp::Instruction;
-pub use steps::{Step, steps};
+pub use run::{Ended, Killer, Running, start, start_from, start_in};
+pub use steps::{Step, Steps, steps};
+pub use text::{Bytes, Text};

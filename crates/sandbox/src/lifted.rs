@@ -40,16 +40,16 @@ pub(crate) fn plan(mut plan: Plan) -> Plan {
     plan
 }
 
-pub(crate) fn steps(steps: Vec<Step>) -> Vec<Step> {
+pub(crate) fn steps(steps: Vec<Step<'static>>) -> Vec<Step<'static>> {
     steps.into_iter().filter_map(step).collect()
 }
 
-fn step(mut step: Step) -> Option<Step> {
+fn step(mut step: Step<'static>) -> Option<Step<'static>> {
     if let Step::Clone { read_only, .. } = &mut step {
         *read_only &= !lifted!("read-only");
     }
     match step {
-        Step::Filter { .. } if lifted!("filter") => None,
+        Step::Filter if lifted!("filter") => None,
         Step::Capabilities { .. } if lifted!("capabilities") => None,
         Step::OwnGroups if lifted!("groups") => None,
         Step::Protect { .. } | Step::Mask { .. } if lifted!("switches") => None,

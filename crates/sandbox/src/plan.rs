@@ -41,6 +41,10 @@ pub struct Plan {
     pub scaffold: PathBuf,
     /// The root file system, in the order given. A later entry may lie on an earlier one.
     pub mounts: Vec<Mount>,
+    /// How many of them, from the first one on, boxes that are [begun](crate::Nursery) ahead have as well: what they show is
+    /// the same whenever it is mounted.
+    #[serde(default)]
+    pub common: usize,
     pub hostname: String,
     pub capabilities: Vec<Capability>,
     pub guards: Guards,

@@ -1,23 +1,26 @@
 //! Starting a box and waiting for its end.
+//!
+//! ```text
+//! begin     the first process, which carries out what boxes have in common, and waits: made now, or by a nursery before
+//! go on     tells it the rest: its own steps, its module
+//! wait      what it reports, and its end
+//! ```
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Signal, pidfd_send_signal};
 
+use crate::begun::{Begun, Common, First};
 use crate::cgroup::Door;
-use crate::child::{self, JOINING, Prepared, Report};
+use crate::child::{JOINING, ORDERS, Report};
 use crate::guard::Guard;
-use crate::ids::pipe;
-use crate::steps::c_string;
-use crate::{Error, Group, Plan, Result, Step, UserNamespace, lifted, steps, sys};
-
-/// Bytes that the module's process has for a stack until it executes: a few calls deep.
-const STACK: usize = 64 << 10;
+use crate::message::{Message, Texts};
+use crate::steps::{Steps, c_string};
+use crate::{Error, Group, Nursery, Plan, Result, Step, UserNamespace, lifted, steps};
 
 /// How a module ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +34,11 @@ pub enum Ended {
 /// A box with its module running in it. It must be waited for; dropping it kills everything in the box first.
 #[derive(Debug)]
 pub struct Running {
-    pid: libc::pid_t,
-    killer: Killer,
+    first: First,
     report: File,
-    steps: Vec<Step>,
+    common: Arc<Common>,
+    own: Vec<Step<'static>>,
     program: String,
-    waited: bool,
 }
 
 /// Kills a box from another thread.
@@ -85,95 +87,108 @@ pub fn start_in(
     output: OwnedFd,
     group: Option<&Group>,
 ) -> Result<Running> {
+    start_from(None, plan, users, output, group)
+}
+
+/// The same with a box that a nursery of this thread has [begun](Nursery::begin), if that makes such boxes.
+///
+/// # Errors
+/// As [`start_in`].
+pub fn start_from(
+    nursery: Option<&mut Nursery>,
+    plan: Plan,
+    users: &UserNamespace,
+    output: OwnedFd,
+    group: Option<&Group>,
+) -> Result<Running> {
     let mut plan = lifted::plan(plan);
     // without a slash at its end
     plan.scaffold = plan.scaffold.components().collect();
-    let steps = lifted::steps(steps(&plan)?);
-    let optional = plan.guards.optional_bits();
-    let inside = plan.scaffold.as_os_str().len() + "/".len();
+    let Steps { common, own } = steps(&plan)?;
+    let own = lifted::steps(own);
+    let common = Common {
+        steps: lifted::steps(common),
+        inside: plan.scaffold.as_os_str().len() + "/".len(),
+        optional: plan.guards.optional_bits(),
+        ids: users.ids(),
+    };
     let command = plan.command;
-    let args = c_strings(&command.args)?;
-    let env: Vec<_> = command
-        .env
-        .iter()
-        .map(|(name, value)| [name.as_os_str(), value].join("=".as_ref()))
-        .collect();
-    let env = c_strings(&env)?;
+    let texts = Texts {
+        program: c_string(&command.program)?.into(),
+        args: command
+            .args
+            .iter()
+            .map(|text| Ok(c_string(text)?.into()))
+            .collect::<Result<_>>()?,
+        env: command
+            .env
+            .iter()
+            .map(|(name, value)| Ok(c_string([name.as_os_str(), value].join("=".as_ref()))?.into()))
+            .collect::<Result<_>>()?,
+    };
+    let message = Message::new(&own, &texts)
+        .map_err(|e| Error::Plan(format!("the box cannot be told its set-up: {e}")))?;
     let stdin = match command.stdin {
         Some(fd) => fd,
         None => File::open("/dev/null")
             .map_err(|e| Error::setup("opening /dev/null", e))?
             .into(),
     };
-    let (report_read, report_write) = pipe()?;
-    let (start_read, start_write) = pipe()?;
     let doors = group.map(Group::doors).unwrap_or_default();
-    let own = doors.iter().filter_map(|door| match door {
-        Door::Itself(tasks) => Some(tasks.as_raw_fd()),
-        Door::Other(_) => None,
-    });
-    let mut stack: Vec<u128> = Vec::with_capacity(STACK / size_of::<u128>());
-    let prepared = Prepared {
-        stack: stack
-            .as_mut_ptr_range()
-            .start
-            .wrapping_add(stack.capacity())
-            .cast(),
-        groups: own.collect(),
-        steps,
-        inside,
-        optional,
-        program: c_string(&command.program)?,
-        argv: pointers(&args),
-        envp: pointers(&env),
-        ids: users.ids(),
-        stdin: stdin.as_raw_fd(),
-        output: output.as_raw_fd(),
-        report: report_write.as_raw_fd(),
-        start: start_read.as_raw_fd(),
-        inherits: fault::lifted!("descriptors"),
+    let groups: Vec<BorrowedFd<'_>> = doors.iter().filter_map(Door::itself).collect();
+    let tell = |begun: &Begun| -> Result<bool> {
+        for door in &doors {
+            door.put(begun.first.pid)?;
+        }
+        let sent = message.send(&begun.socket, (stdin.as_fd(), output.as_fd()), &groups);
+        match sent {
+            Ok(()) => Ok(true),
+            // it has ended, and reported why
+            Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => Ok(false),
+            Err(error) => Err(Error::setup("telling the first process", error)),
+        }
     };
-    let namespaces =
-        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWNET;
-    let pid = sys::clone_process(lifted::namespaces(namespaces))
-        .map_err(|e| Error::setup("making the namespaces", std::io::Error::from_raw_os_error(e)))?;
-    if pid == 0 {
-        // so that an executor that dies closes the last other end
-        sys::close(start_write.as_raw_fd());
-        child::first_process(&prepared);
+    let program = command.program.display().to_string();
+    let begun = nursery.filter(|nursery| nursery.makes(&common));
+    if let Some(begun) = begun.and_then(Nursery::take)
+        && tell(&begun)?
+    {
+        return Ok(Running::of(begun, own, program));
     }
-    let pidfd = rustix::process::Pid::from_raw(pid)
-        .ok_or(rustix::io::Errno::SRCH)
-        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))
-        .map_err(|e| Error::setup("opening the first process", std::io::Error::from(e)))?;
-    let running = Running {
-        pid,
-        killer: Killer {
-            pidfd: Arc::new(pidfd),
-        },
-        report: report_read,
-        steps: prepared.steps,
-        program: command.program.display().to_string(),
-        waited: false,
-    };
-    for door in &doors {
-        door.put(pid)?;
-    }
-    (&start_write)
-        .write_all(b"!")
-        .map_err(|e| Error::setup("starting the first process", e))?;
-    Ok(running)
+    let begun = Begun::here(common)?;
+    tell(&begun)?;
+    Ok(Running::of(begun, own, program))
 }
 
 impl Running {
+    fn of(begun: Begun, own: Vec<Step<'static>>, program: String) -> Self {
+        let Begun {
+            first,
+            common,
+            report,
+            ..
+        } = begun;
+        Self {
+            first,
+            report,
+            common,
+            own,
+            program,
+        }
+    }
+
+    pub(crate) fn common(&self) -> &Arc<Common> {
+        &self.common
+    }
+
     /// A handle that kills the box from elsewhere.
     pub fn killer(&self) -> Killer {
-        self.killer.clone()
+        self.first.killer.clone()
     }
 
     /// A descriptor that becomes readable when the box has ended, for `poll`.
     pub fn ended(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.killer.pidfd.as_fd()
+        self.first.killer.pidfd.as_fd()
     }
 
     /// Waits until nothing runs in the box any more.
@@ -191,7 +206,7 @@ impl Running {
     pub fn wait_noting(mut self, missing: &mut Vec<Guard>) -> Result<Ended> {
         let mut bytes = Vec::new();
         let read = self.report.read_to_end(&mut bytes);
-        self.reap();
+        self.first.reap();
         read.map_err(|e| Error::setup("reading the report of the first process", e))?;
         let mut last = None;
         for report in bytes.chunks_exact(Report::SIZE).filter_map(Report::from_bytes) {
@@ -210,11 +225,12 @@ impl Running {
             Some(Report::Failed(step, errno)) => {
                 let otherwise = match step {
                     JOINING => "joining its control groups",
+                    ORDERS => "learning what it is for",
                     _ => "binding its life to ours",
                 };
                 let step = self.step(step);
                 let source = std::io::Error::from_raw_os_error(errno);
-                let operation = step.map_or_else(|| otherwise.to_owned(), Step::to_string);
+                let operation = step.map_or_else(|| otherwise.to_owned(), ToString::to_string);
                 Err(match step.and_then(Guard::of) {
                     Some(guard) => Error::Guard {
                         guard,
@@ -239,35 +255,11 @@ impl Running {
         }
     }
 
-    fn step(&self, index: i32) -> Option<&Step> {
-        self.steps.get(usize::try_from(index).ok()?)
+    fn step(&self, index: i32) -> Option<&Step<'static>> {
+        let index = usize::try_from(index).ok()?;
+        let (common, own) = (&self.common.steps, &self.own);
+        common
+            .get(index)
+            .or_else(|| own.get(index.checked_sub(common.len())?))
     }
-
-    fn reap(&mut self) {
-        // SAFETY: waiting for our own child; a signal may interrupt.
-        while unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) } < 0 && sys::errno() == libc::EINTR {
-        }
-        self.waited = true;
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if !self.waited {
-            self.killer.kill();
-            self.reap();
-        }
-    }
-}
-
-fn c_strings(texts: &[std::ffi::OsString]) -> Result<Vec<CString>> {
-    texts.iter().map(c_string).collect()
-}
-
-fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
-    strings
-        .iter()
-        .map(|s| s.as_ptr())
-        .chain([std::ptr::null()])
-        .collect()
 }

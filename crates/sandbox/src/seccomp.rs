@@ -12,12 +12,14 @@
 
 mod calls;
 
+use std::sync::OnceLock;
+
 use calls::{COMPAT, Call, NATIVE, Refusal, Table};
 
 /// One instruction of classic BPF: `struct sock_filter` of `linux/filter.h`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Instruction {
+pub(crate) struct Instruction {
     code: u16,
     /// How many instructions are skipped when the test holds, and when it does not.
     jump_true: u8,
@@ -46,8 +48,20 @@ const X32: u32 = 0x4000_0000;
 /// How many calls are compared one by one before the rest is halved.
 const IN_A_ROW: usize = 8;
 
-/// The filter of every box.
-pub(crate) fn program() -> Vec<Instruction> {
+/// Made before a process is cloned, which may not allocate.
+static PROGRAM: OnceLock<Vec<Instruction>> = OnceLock::new();
+
+/// Makes the filter, once.
+pub(crate) fn prepare() {
+    PROGRAM.get_or_init(program);
+}
+
+/// The filter of every box, if it was [made](prepare).
+pub(crate) fn prepared() -> Option<&'static [Instruction]> {
+    PROGRAM.get().map(Vec::as_slice)
+}
+
+fn program() -> Vec<Instruction> {
     let mut program = vec![load(AT_ARCH)];
     section(&mut program, &NATIVE);
     if let Some(compat) = &COMPAT {

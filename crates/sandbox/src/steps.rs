@@ -5,44 +5,55 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use caps::Capability;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::{Idmap, Layers, Mount, Part, Plan, Source};
-use crate::seccomp::{self, Instruction};
-use crate::{Error, Result, rootless};
+use crate::text::{Bytes, Text};
+use crate::{Error, Result, rootless, seccomp};
 
 /// Where layers are attached while an overlay is put together, below the scaffold.
 const WORKBENCH: &str = ".layers";
 
 /// One step of the set-up. Paths are the host's, below the scaffold, until [`Step::Pivot`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step<'a> {
     /// Cuts the mount table off from the host's.
     Detach,
     /// Shows the box's control group as the root of all.
     OwnGroups,
     Tmpfs {
-        target: CString,
-        data: CString,
+        #[serde(borrow)]
+        target: Text<'a>,
+        #[serde(borrow)]
+        data: Text<'a>,
     },
     /// Makes a directory and gives it to the box's root; one that is there is fine.
     Mkdir {
-        path: CString,
+        #[serde(borrow)]
+        path: Text<'a>,
         mode: u32,
     },
     /// Writes a file of the box's root.
     Write {
-        path: CString,
-        content: Vec<u8>,
+        #[serde(borrow)]
+        path: Text<'a>,
+        #[serde(borrow)]
+        content: Bytes<'a>,
     },
     Symlink {
-        text: CString,
-        path: CString,
+        #[serde(borrow)]
+        text: Text<'a>,
+        #[serde(borrow)]
+        path: Text<'a>,
     },
     /// Attaches a clone of `path` below `root` (resolved without links) at `target`, which is made where it is not there.
     Clone {
-        root: CString,
-        path: CString,
-        target: CString,
+        #[serde(borrow)]
+        root: Text<'a>,
+        #[serde(borrow)]
+        path: Text<'a>,
+        #[serde(borrow)]
+        target: Text<'a>,
         read_only: bool,
         idmap: Idmap,
         devices: bool,
@@ -52,59 +63,64 @@ pub enum Step {
     },
     /// Mounts an overlay; `data` is relative to the directory `bench`.
     Overlay {
-        bench: CString,
-        data: CString,
-        target: CString,
+        #[serde(borrow)]
+        bench: Text<'a>,
+        #[serde(borrow)]
+        data: Text<'a>,
+        #[serde(borrow)]
+        target: Text<'a>,
         read_only: bool,
     },
     Proc {
-        target: CString,
+        #[serde(borrow)]
+        target: Text<'a>,
     },
     Sys {
-        target: CString,
+        #[serde(borrow)]
+        target: Text<'a>,
     },
     /// Makes what is at `path` read-only, by a mount of its own. What is not there is passed over.
     Protect {
-        path: CString,
+        #[serde(borrow)]
+        path: Text<'a>,
     },
     /// Covers the file `path` with `/dev/null`. What is not there is passed over.
     Mask {
-        path: CString,
+        #[serde(borrow)]
+        path: Text<'a>,
     },
     Unmount {
-        path: CString,
+        #[serde(borrow)]
+        path: Text<'a>,
     },
     RemoveDirectory {
-        path: CString,
+        #[serde(borrow)]
+        path: Text<'a>,
     },
     Hostname {
-        name: CString,
+        #[serde(borrow)]
+        name: Text<'a>,
     },
     /// Brings the loopback network device up.
     Loopback,
     /// Makes `root` the root directory and lets go of the host's.
     Pivot {
-        root: CString,
+        #[serde(borrow)]
+        root: Text<'a>,
     },
     /// Becomes root of the user namespace.
     EnterUser,
     /// A mount namespace that belongs to the user namespace.
     OwnMounts,
     /// Keeps these capabilities (a bit mask) and no others, and checks that it is so.
-    Capabilities {
-        mask: u64,
-    },
+    Capabilities { mask: u64 },
     /// Limits how many processes and threads the user may have.
-    Limit {
-        processes: u64,
-    },
-    /// Has the kernel refuse system calls by this program, for good.
-    Filter {
-        program: Vec<Instruction>,
-    },
+    Limit { processes: u64 },
+    /// Has the kernel refuse system calls by the filter of every box, for good.
+    Filter,
 }
 
-impl std::fmt::Display for Step {
+impl std::fmt::Display for Step<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Detach => write!(f, "making the mounts private"),
@@ -139,28 +155,48 @@ impl std::fmt::Display for Step {
             Self::OwnMounts => write!(f, "making the mount namespace"),
             Self::Capabilities { .. } => write!(f, "dropping capabilities"),
             Self::Limit { .. } => write!(f, "limiting the number of processes"),
-            Self::Filter { .. } => write!(f, "filtering system calls (seccomp)"),
+            Self::Filter => write!(f, "filtering system calls (seccomp)"),
         }
     }
 }
 
-fn show(text: &CString) -> std::borrow::Cow<'_, str> {
+fn show<'t>(text: &'t Text<'_>) -> std::borrow::Cow<'t, str> {
     text.to_string_lossy()
 }
 
-/// All steps of a plan, in order.
+/// The steps of a set-up, in order.
+#[derive(Debug, Default)]
+pub struct Steps {
+    /// Those that do not depend on what is special to this box.
+    pub common: Vec<Step<'static>>,
+    pub own: Vec<Step<'static>>,
+}
+
+/// All steps of a plan.
 ///
 /// # Errors
 /// A path with a NUL byte.
-pub fn steps(plan: &Plan) -> Result<Vec<Step>> {
-    let root = c_string(&plan.scaffold)?;
-    let mut steps = vec![Step::Detach, Step::OwnGroups];
-    steps.extend(root_steps(&plan.scaffold, &plan.mounts)?);
-    steps.push(Step::Hostname {
-        name: c_string(OsStr::new(&plan.hostname))?,
+pub fn steps(plan: &Plan) -> Result<Steps> {
+    seccomp::prepare();
+    let (common, own) = plan.mounts.split_at(plan.common.min(plan.mounts.len()));
+    let mut builder = Builder::new(&plan.scaffold);
+    builder.steps.push(Step::Detach);
+    builder.root(common)?;
+    builder.steps.push(Step::Hostname {
+        name: c_string(OsStr::new(&plan.hostname))?.into(),
     });
-    steps.push(Step::Loopback);
-    steps.push(Step::Pivot { root });
+    builder.steps.push(Step::Loopback);
+    let common = std::mem::take(&mut builder.steps);
+    // shows the group that the box is in by now as the root of all
+    builder.steps.push(Step::OwnGroups);
+    for mount in own {
+        builder.mount(mount)?;
+    }
+    builder.clear_workbench()?;
+    let mut steps = builder.steps;
+    steps.push(Step::Pivot {
+        root: c_string(&plan.scaffold)?.into(),
+    });
     steps.push(Step::EnterUser);
     // who may not mount needs no table of its own: nobody in the box may change the one it is built in
     if plan.capabilities.contains(&Capability::CAP_SYS_ADMIN) {
@@ -172,61 +208,69 @@ pub fn steps(plan: &Plan) -> Result<Vec<Step>> {
         .iter()
         .fold(0u64, |mask, cap| mask | 1 << cap.index());
     steps.push(Step::Capabilities { mask });
-    steps.push(Step::Filter {
-        program: seccomp::program(),
-    });
-    Ok(steps)
+    steps.push(Step::Filter);
+    Ok(Steps { common, own: steps })
 }
 
 /// The steps that build a root file system on the directory `scaffold`.
-pub(crate) fn root_steps(scaffold: &Path, mounts: &[Mount]) -> Result<Vec<Step>> {
-    let mut builder = Builder {
-        scaffold,
-        steps: Vec::new(),
-        made: Vec::new(),
-        benches: 0,
-    };
-    builder.steps.push(Step::Tmpfs {
-        target: c_string(scaffold)?,
-        data: c"mode=0755,size=25%,nr_inodes=1m".into(),
-    });
-    for mount in mounts {
-        builder.mount(mount)?;
-    }
-    let workbench = (builder.benches > 0)
-        .then(|| builder.inside(&Path::new("/").join(WORKBENCH)))
-        .transpose()?;
-    let mut steps = builder.steps;
-    if let Some(path) = workbench {
-        steps.push(Step::Unmount { path: path.clone() });
-        steps.push(Step::RemoveDirectory { path });
-    }
-    Ok(steps)
+pub(crate) fn root_steps(scaffold: &Path, mounts: &[Mount]) -> Result<Vec<Step<'static>>> {
+    let mut builder = Builder::new(scaffold);
+    builder.root(mounts)?;
+    builder.clear_workbench()?;
+    Ok(builder.steps)
 }
 
 struct Builder<'a> {
     scaffold: &'a Path,
-    steps: Vec<Step>,
+    steps: Vec<Step<'static>>,
     /// Directories that are there already.
     made: Vec<PathBuf>,
     benches: usize,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(scaffold: &'a Path) -> Self {
+        Self {
+            scaffold,
+            steps: Vec::new(),
+            made: Vec::new(),
+            benches: 0,
+        }
+    }
+
+    /// Begins the root with these mounts.
+    fn root(&mut self, mounts: &[Mount]) -> Result<()> {
+        self.steps.push(Step::Tmpfs {
+            target: c_string(self.scaffold)?.into(),
+            data: c"mode=0755,size=25%,nr_inodes=1m".into(),
+        });
+        mounts.iter().try_for_each(|mount| self.mount(mount))
+    }
+
+    /// Lets go of what was only needed to put trees together.
+    fn clear_workbench(&mut self) -> Result<()> {
+        if self.benches > 0 {
+            let path = self.inside(&Path::new("/").join(WORKBENCH))?;
+            self.steps.push(Step::Unmount { path: path.clone() });
+            self.steps.push(Step::RemoveDirectory { path });
+        }
+        Ok(())
+    }
+
     fn mount(&mut self, mount: &Mount) -> Result<()> {
         match mount {
             Mount::Directory { target, mode } => self.mkdir(target, *mode),
             Mount::File { target, content } => self.write(target, content.clone()),
             Mount::Symlink { target, text } => {
                 self.parents(target)?;
-                let (text, path) = (c_string(text)?, self.inside(target)?);
+                let (text, path) = (c_string(text)?.into(), self.inside(target)?);
                 self.steps.push(Step::Symlink { text, path });
                 Ok(())
             }
             Mount::Tmpfs { target, mode } => {
                 self.mkdir(target, *mode)?;
                 self.made.retain(|dir| !dir.starts_with(target) || dir == target);
-                let data = c_string(OsStr::new(&tmpfs_options(target, *mode)))?;
+                let data = c_string(OsStr::new(&tmpfs_options(target, *mode)))?.into();
                 let target = self.inside(target)?;
                 self.steps.push(Step::Tmpfs { target, data });
                 Ok(())
@@ -275,8 +319,8 @@ impl Builder<'_> {
         // the step makes the target: a file or a directory, as the source is
         self.parents(target)?;
         let step = Step::Clone {
-            root: c_string(&source.root)?,
-            path: c_string(&source.path)?,
+            root: c_string(&source.root)?.into(),
+            path: c_string(&source.path)?.into(),
             target: self.inside(target)?,
             read_only,
             idmap,
@@ -304,7 +348,7 @@ impl Builder<'_> {
     }
 
     /// Puts a tree together on the workbench and attaches it at `target` (a path of the host).
-    fn tree(&mut self, layers: &Layers, target: CString) -> Result<()> {
+    fn tree(&mut self, layers: &Layers, target: Text<'static>) -> Result<()> {
         let read_only = layers.changes.is_none();
         if layers.plain {
             return self.plain_tree(layers, target);
@@ -357,7 +401,7 @@ impl Builder<'_> {
             }
         }
         let bench = self.inside(&bench)?;
-        let data = c_string(OsStr::new(&data))?;
+        let data = c_string(OsStr::new(&data))?.into();
         self.steps.push(Step::Overlay {
             bench,
             data,
@@ -368,14 +412,14 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn plain_tree(&mut self, layers: &Layers, target: CString) -> Result<()> {
+    fn plain_tree(&mut self, layers: &Layers, target: Text<'static>) -> Result<()> {
         let root = match (&layers.changes, &layers.lower[..]) {
             (Some(changes), []) => c_string(changes.join("upper"))?,
             (None, [single]) => c_string(single)?,
             _ => return Err(Error::Plan("a plain tree is one directory".into())),
         };
         self.steps.push(Step::Clone {
-            root,
+            root: root.into(),
             path: c".".into(),
             target,
             read_only: layers.changes.is_none(),
@@ -387,9 +431,9 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn clone_layer(&mut self, layer: &Path, target: CString, read_only: bool) -> Result<()> {
+    fn clone_layer(&mut self, layer: &Path, target: Text<'static>, read_only: bool) -> Result<()> {
         self.steps.push(Step::Clone {
-            root: c_string(layer)?,
+            root: c_string(layer)?.into(),
             path: c".".into(),
             target,
             read_only,
@@ -412,7 +456,7 @@ impl Builder<'_> {
             // the tree is mapped already, and a clone of a clone stays so
             self.steps.push(Step::Clone {
                 root: root.clone(),
-                path: c_string(&part.path)?,
+                path: c_string(&part.path)?.into(),
                 target,
                 read_only: true,
                 idmap: Idmap::None,
@@ -449,7 +493,10 @@ impl Builder<'_> {
     fn write(&mut self, target: &Path, content: Vec<u8>) -> Result<()> {
         self.parents(target)?;
         let path = self.inside(target)?;
-        self.steps.push(Step::Write { path, content });
+        self.steps.push(Step::Write {
+            path,
+            content: content.into(),
+        });
         Ok(())
     }
 
@@ -472,11 +519,11 @@ impl Builder<'_> {
     }
 
     /// The path of the host for a path in the box.
-    fn inside(&self, target: &Path) -> Result<CString> {
+    fn inside(&self, target: &Path) -> Result<Text<'static>> {
         let relative = target
             .strip_prefix("/")
             .map_err(|_| Error::Plan(format!("{} is not absolute", target.display())))?;
-        c_string(self.scaffold.join(relative))
+        Ok(c_string(self.scaffold.join(relative))?.into())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Real boxes, made as root; skipped with a word otherwise.
 
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use sandbox::*;
@@ -10,11 +11,35 @@ fn run(script: &str, mounts: Vec<Mount>) -> Option<(Ended, String)> {
 }
 
 fn run_in(script: &str, mounts: Vec<Mount>, group: Option<&Group>) -> Option<(Ended, String)> {
-    if !rustix::process::getuid().is_root() {
-        println!("skipped: a box with id-mapped layers needs root");
+    if !is_root() {
         return None;
     }
     let scaffold = tempfile::tempdir().unwrap();
+    let (plan, (read, write)) = (plan(script, mounts, scaffold.path()), pipe());
+    let users = UserNamespace::new().unwrap();
+    let running = start_in(plan, &users, write, group).unwrap();
+    Some(outcome(running, read))
+}
+
+fn is_root() -> bool {
+    let is_root = rustix::process::getuid().is_root();
+    if !is_root {
+        println!("skipped: a box with id-mapped layers needs root");
+    }
+    is_root
+}
+
+fn pipe() -> (OwnedFd, OwnedFd) {
+    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap()
+}
+
+fn outcome(running: Running, output: OwnedFd) -> (Ended, String) {
+    let mut text = String::new();
+    std::fs::File::from(output).read_to_string(&mut text).unwrap();
+    (running.wait().unwrap(), text)
+}
+
+fn plan(script: &str, mounts: Vec<Mount>, scaffold: &Path) -> Plan {
     let mut all = Plan::skeleton();
     all.push(Mount::Bind {
         source: Source::at("/usr"),
@@ -22,10 +47,12 @@ fn run_in(script: &str, mounts: Vec<Mount>, group: Option<&Group>) -> Option<(En
         writable: false,
         idmap: Idmap::Wanted,
     });
+    let common = all.len();
     all.extend(mounts);
-    let plan = Plan {
-        scaffold: scaffold.path().to_owned(),
+    Plan {
+        scaffold: scaffold.to_owned(),
         mounts: all,
+        common,
         hostname: "box".into(),
         capabilities: DEFAULT_CAPABILITIES.to_vec(),
         guards: Guards::default(),
@@ -35,14 +62,7 @@ fn run_in(script: &str, mounts: Vec<Mount>, group: Option<&Group>) -> Option<(En
             env: vec![("PATH".into(), "/usr/sbin:/usr/bin".into())],
             stdin: None,
         },
-    };
-    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-    let users = UserNamespace::new().unwrap();
-    let running = start_in(plan, &users, write, group).unwrap();
-    let mut text = String::new();
-    std::fs::File::from(read).read_to_string(&mut text).unwrap();
-    let ended = running.wait().unwrap();
-    Some((ended, text))
+    }
 }
 
 fn tree(lower: &[&Path], changes: Option<&Path>) -> Mount {
@@ -194,4 +214,83 @@ fn a_group_bounds_processes_and_memory() {
     run_in(script, vec![], Some(&group));
     assert!(group.hits().memory > 0);
     drop(group);
+}
+
+/// The children of this thread.
+fn children() -> Vec<String> {
+    let path = format!(
+        "/proc/self/task/{}/children",
+        rustix::thread::gettid().as_raw_nonzero()
+    );
+    let text = std::fs::read_to_string(path).unwrap();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_box_begun_beside_another_one_runs_what_it_is_told() {
+    if !is_root() {
+        return;
+    }
+    let users = UserNamespace::new().unwrap();
+    let (scaffold, lower) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(lower.path().join("file"), "of the second\n").unwrap();
+    let (read, write) = pipe();
+    let first = start_in(plan("echo first", vec![], scaffold.path()), &users, write, None).unwrap();
+    let mut nursery = Nursery::like(&first).unwrap();
+    nursery.begin().unwrap();
+    assert_eq!(outcome(first, read), (Ended::Exited(0), "first\n".into()));
+    // the nursery, and the box that it has begun or is about to
+    let begun = || Some(children()).filter(|children| children.len() == 2);
+    let waiting = std::iter::from_fn(|| Some(begun())).flatten().next().unwrap();
+    let (read, write) = pipe();
+    let script = "cat /run/osbuild/tree/file; ls /proc | grep -c '^[0-9]'; touch /tmp/x; readlink /proc/self/fd/0; exit 3";
+    let own = plan(script, vec![tree(&[lower.path()], None)], scaffold.path());
+    let second = start_from(Some(&mut nursery), own, &users, write, None).unwrap();
+    // no other process was made for it
+    assert_eq!(children(), waiting);
+    let (ended, text) = outcome(second, read);
+    assert_eq!(ended, Ended::Exited(3), "{text}");
+    assert!(
+        text.starts_with("of the second\n") && text.ends_with("/dev/null\n"),
+        "{text}"
+    );
+    drop(nursery);
+    assert_eq!(children(), Vec::<String>::new());
+}
+
+#[test]
+fn a_box_that_differs_from_the_one_begun_is_made_anew() {
+    if !is_root() {
+        return;
+    }
+    let users = UserNamespace::new().unwrap();
+    let scaffold = tempfile::tempdir().unwrap();
+    let (read, write) = pipe();
+    let first = start_in(plan(":", vec![], scaffold.path()), &users, write, None).unwrap();
+    let mut nursery = Nursery::like(&first).unwrap();
+    nursery.begin().unwrap();
+    outcome(first, read);
+    let (read, write) = pipe();
+    let mut other = plan("hostname", vec![], scaffold.path());
+    other.hostname = "other".into();
+    let second = start_from(Some(&mut nursery), other, &users, write, None).unwrap();
+    assert_eq!(outcome(second, read), (Ended::Exited(0), "other\n".into()));
+    drop(nursery);
+    assert_eq!(children(), Vec::<String>::new());
+}
+
+#[test]
+fn a_box_that_was_begun_for_nothing_is_gone() {
+    if !is_root() {
+        return;
+    }
+    let users = UserNamespace::new().unwrap();
+    let scaffold = tempfile::tempdir().unwrap();
+    let (read, write) = pipe();
+    let first = start_in(plan(":", vec![], scaffold.path()), &users, write, None).unwrap();
+    let mut nursery = Nursery::like(&first).unwrap();
+    nursery.begin().unwrap();
+    drop(nursery);
+    outcome(first, read);
+    assert_eq!(children(), Vec::<String>::new());
 }

@@ -109,6 +109,7 @@ impl<'a> DiskRun<'a> {
             services: &none,
             setup: &empty,
             fill: Some(Fill { side: &side }),
+            is_followed: false,
             ..self.job
         };
         let log = self

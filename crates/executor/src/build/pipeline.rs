@@ -6,6 +6,7 @@ use store::Object;
 use super::Build;
 use super::lookup::Found;
 use super::turns::Lane;
+use crate::ahead::Ahead;
 use crate::bounds::Bounds;
 use crate::devices::sides::Made;
 use crate::machine::Machine;
@@ -23,6 +24,7 @@ pub(super) struct Line<'l, 'a> {
     pub(super) objects: &'l [Option<Object>],
     pub(super) bounds: &'l Bounds<'l>,
     pub(super) machine: Option<Machine<'l>>,
+    pub(super) ahead: Ahead,
 }
 
 /// How a pipeline ended.
@@ -59,6 +61,7 @@ impl<'a> Build<'a> {
             objects,
             bounds,
             machine: self.in_vm.contains(&pipeline.name).then(machine),
+            ahead: Ahead::default(),
         }
     }
 }

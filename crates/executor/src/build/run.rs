@@ -59,6 +59,8 @@ impl<'a> Line<'_, 'a> {
             cancel: self.of.cancel,
             timeout: self.of.stage_timeout,
             bounds: self.bounds,
+            ahead: &self.ahead,
+            is_followed: self.is_followed(stage),
             services: &modules,
             setup: &Setup::default(),
             fill: None,
@@ -170,6 +172,13 @@ impl<'a> Line<'_, 'a> {
             Err(how) => Err(how),
         };
         Ok(Ran { report, made, log })
+    }
+
+    /// Whether the next stage runs in a box without services, which may be begun before that stage.
+    fn is_followed(&self, stage: &Stage) -> bool {
+        let mut rest = self.pipeline.stages.iter().skip_while(|one| one.id != stage.id);
+        let next = rest.nth(1);
+        next.is_some_and(|next| next.devices.is_empty() && next.mounts.is_empty())
     }
 
     /// Has the store know the tree as that of the stage.

@@ -46,9 +46,11 @@ impl Job<'_> {
         let mut mounts = Plan::skeleton();
         mounts.extend(self.more_of_dev());
         mounts.extend(self.build_root());
-        let common = self.store.common(fill_common)?;
-        let cmdline = common.join("cmdline");
+        let lent = self.store.common(fill_common)?;
+        let cmdline = lent.join("cmdline");
         mounts.push(bind(cmdline, "/proc/cmdline", false, Idmap::Required));
+        // so far the boxes of a pipeline's stages are alike
+        let common = mounts.len();
         mounts.push(bind(scratch.join("var"), "/var", true, Idmap::Required));
         for (target, mode) in [
             ("/run/osbuild", 0o755),
@@ -111,8 +113,9 @@ impl Job<'_> {
         });
         let command = self.command(&mut mounts, &documents.ours)?;
         Ok(Plan {
-            scaffold: common.join("root"),
+            scaffold: lent.join("root"),
             mounts,
+            common,
             hostname: "localhost".into(),
             capabilities: self.capabilities()?,
             guards: self.bounds.guards()?,
