@@ -1,11 +1,11 @@
 //! Waiting for a box: its output is handed on, and those beside it are served.
 
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 use crate::services::Beside;
 
@@ -17,16 +17,17 @@ pub(crate) fn pump(
     beside: &mut [&mut dyn Beside],
     mut take: impl FnMut(&[u8]),
 ) -> bool {
-    let mut file = File::from(read);
-    let mut buffer = vec![0u8; 64 << 10];
+    // not zeroed: most print little, and each page that is touched costs
+    let mut buffer: Vec<u8> = Vec::with_capacity(64 << 10);
     loop {
-        if !wait_until(file.as_fd(), deadline, beside) {
+        if !wait_until(read.as_fd(), deadline, beside) {
             return false;
         }
-        match file.read(&mut buffer) {
+        buffer.clear();
+        match rustix::io::read(&read, spare_capacity(&mut buffer)) {
             Ok(0) => return true,
-            Ok(count) => take(&buffer[..count]),
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Ok(_) => take(&buffer),
+            Err(Errno::INTR) => {}
             Err(_) => return true,
         }
     }

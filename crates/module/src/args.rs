@@ -110,12 +110,31 @@ pub(crate) struct Document {
 impl<O: serde::de::DeserializeOwned> Args<O> {
     /// Reads the argument document; an error names the option that is wrong.
     pub fn from_json(document: Value) -> Result<Self> {
+        let (options, rest) = Args::without_options(document)?;
+        Ok(Self {
+            options: serde_json::from_value(options).context("options")?,
+            tree: rest.tree,
+            output: rest.output,
+            inputs: rest.inputs,
+            devices: rest.devices,
+            mounts: rest.mounts,
+            mounts_root: rest.mounts_root,
+            meta: rest.meta,
+        })
+    }
+}
+
+impl Args<()> {
+    /// All but the options, which are given as they are. What is the same for all modules is in the executable once, in one
+    /// place: each page of it that a module's start touches costs as much as a dozen system calls.
+    #[inline(never)]
+    fn without_options(document: Value) -> Result<(Value, Self)> {
         let document: Document = serde_json::from_value(document).context("the arguments on stdin")?;
         let options = Value::Object(document.options.unwrap_or_default());
-        Ok(Self {
+        let rest = Self {
             tree: Tree::open(document.tree)?,
             output: document.output_dir.map(Tree::open).transpose()?,
-            options: serde_json::from_value(options).context("options")?,
+            options: (),
             inputs: document.inputs,
             devices: document.devices,
             mounts: document.mounts,
@@ -125,7 +144,8 @@ impl<O: serde::de::DeserializeOwned> Args<O> {
                 .cloned()
                 .unwrap_or("/run/osbuild/mounts".into()),
             meta: document.meta,
-        })
+        };
+        Ok((options, rest))
     }
 }
 

@@ -114,12 +114,19 @@ impl Store {
 
     /// [`commit`](Self::commit) that ends with [`tree::Error::Stopped`] soon after `go_on` says no.
     pub fn commit_while(&self, new: NewTree, times: Times, go_on: GoOn<'_>) -> Result<Object> {
-        let object = self.keep(&new, times, go_on)?;
+        let untouched = self.is_untouched(&new, times)?;
+        let object = match &new.base {
+            Some(base) if untouched && go_on() => base.clone(),
+            _ => self.keep(&new, times, go_on)?,
+        };
         let upper = new.upper();
         let NewTree { dir, base, begun, .. } = new;
         let done_with = match begun {
-            Some(upper) => self.give_back_tree(SpareTree { dir, upper }, base.as_ref()),
-            None => Some(dir),
+            // a tree that was read may have been given other times
+            Some(begun) if untouched || begun.is_still(&upper) => {
+                self.give_back_tree(SpareTree { dir, upper: begun }, base.as_ref())
+            }
+            _ => Some(dir),
         };
         if let Some(dir) = done_with
             && is_bare(&upper)
@@ -127,6 +134,26 @@ impl Store {
             self.sweep(dir);
         }
         Ok(object)
+    }
+
+    /// Whether the tree is its base, as the directory of the changes shows: nothing is in it, and it is as it was made. To
+    /// read it would lead to the same index.
+    fn is_untouched(&self, new: &NewTree, times: Times) -> Result<bool> {
+        let (Some(base), Some(begun)) = (&new.base, &new.begun) else {
+            return Ok(false);
+        };
+        let Some(written) = begun.bare_since() else {
+            return Ok(false);
+        };
+        // its own time is then neither clamped nor left out where that of the base's root was not
+        let counts_alike = match times {
+            Times::Keep => true,
+            Times::Clamp { since, .. } => written < since - 1,
+            Times::Zero { since } => {
+                written < since - 1 || self.index_of(base)?.get("").is_some_and(|root| root.timeless)
+            }
+        };
+        Ok(counts_alike && begun.is_still(&new.upper()))
     }
 
     fn keep(&self, new: &NewTree, times: Times, go_on: GoOn<'_>) -> Result<Object> {

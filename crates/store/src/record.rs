@@ -1,6 +1,7 @@
 //! References: which tree a stage made, and what it saw when it made it.
 
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -86,14 +87,16 @@ impl Store {
             tree: *object.digest(),
             record: record.clone(),
         };
-        let path = json_of(&link);
+        let (path, desk) = (json_of(&link), self.desk()?);
         let text = serde_json::to_vec(&on_disk).map_err(|e| Error::io("write", &path, e))?;
-        write_whole(self.desk()?, &path, &text)?;
+        if !write_first(&path, &text)? {
+            write_whole(desk, &path, &text)?;
+        }
         let target = format!("../objects/{}", object.digest());
         let made = match fault::step!(std::os::unix::fs::symlink(&target, &link)) {
             // what is there is replaced in one step
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                let draft = fresh(self.desk()?);
+                let draft = fresh(desk);
                 fault::step!(std::os::unix::fs::symlink(target, &draft))
                     .and_then(|()| fault::step!(std::fs::rename(&draft, &link)))
             }
@@ -101,6 +104,17 @@ impl Store {
         };
         made.map_err(|e| Error::io("write", &link, e))
     }
+}
+
+/// Writes the record where there is none: nobody heeds one without a link, nor one that is not whole. False: there is one.
+fn write_first(path: &Path, text: &[u8]) -> Result<bool> {
+    let file = match fault::step!(File::create_new(path)) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(false),
+        other => other,
+    };
+    file.and_then(|file| fault::writer!(&file).write_all(text))
+        .map(|()| true)
+        .map_err(|e| Error::io("write", path, e))
 }
 
 /// The `.json` beside a link.

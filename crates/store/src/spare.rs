@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, IFlags, Mode, OFlags, RawDir, Statx, StatxFlags, StatxTimestamp, ioctl_getflags,
-    llistxattr, openat, statx,
+    AtFlags, CWD, FileType, IFlags, Mode, OFlags, RawDir, SeekFrom, Statx, StatxFlags, StatxTimestamp,
+    flistxattr, ioctl_getflags, llistxattr, openat, seek, statx, unlinkat,
 };
 use rustix::io::Errno;
 use tree::index::TreeDigest;
@@ -27,6 +27,21 @@ const KEPT: usize = 8;
 
 /// How many entries are looked at: what has more of them is none of ours any more.
 const MOST: usize = 32;
+
+/// How many bytes the names of an entry's extended attributes may take.
+const ATTRIBUTES: usize = 1024;
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// Without `NOATIME` a look would set the time of the last access.
+const UNTOUCHED: OFlags = OFlags::RDONLY
+    .union(OFlags::NOATIME)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC);
 
 /// What nobody uses just now.
 #[derive(Debug, Default)]
@@ -89,7 +104,7 @@ impl Store {
     /// To be called when nobody is left who could change it.
     pub fn give_back(&self, place: Place) -> Option<Scratch> {
         let Place { kind, dir, seen } = place;
-        let is_same = Seen::all(dir.path()).is_ok_and(|now| now == seen);
+        let is_same = seen.is_still(dir.path());
         let mut lists = self.spares.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_same || lists.places.len() >= KEPT {
             return Some(dir);
@@ -106,16 +121,9 @@ impl Store {
         Some(lists.trees.swap_remove(index).0)
     }
 
-    /// Takes back the directory of a tree on `base`; `Some` as for [`give_back`](Self::give_back).
+    /// Takes back the directory of a tree on `base`, whose `upper` is as it was; `Some` as for [`give_back`](Self::give_back).
     pub(crate) fn give_back_tree(&self, tree: SpareTree, base: Option<&Object>) -> Option<Scratch> {
-        let (upper, work) = (tree.dir.path().join("upper"), tree.dir.path().join("work"));
-        let is_same = Seen::all(&upper).is_ok_and(|now| now == tree.upper);
-        // an overlay that was mounted without syncing is refused a second time until what it left here is gone
-        let is_fresh = || match remove(&work.join("work")) {
-            Ok(()) => Seen::all(&work).is_ok_and(|now| now.is_empty()),
-            Err(_) => false,
-        };
-        if !is_same || !is_fresh() {
+        if !clear_work(&tree.dir.path().join("work")) {
             return Some(tree.dir);
         }
         let mut lists = self.spares.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,12 +135,28 @@ impl Store {
     }
 }
 
+/// Empties a work directory: an overlay that was mounted without syncing is refused a second time until what it left there
+/// is gone. False: there was more in it.
+fn clear_work(work: &Path) -> bool {
+    let Ok(dir) = openat(CWD, work, DIRECTORY, Mode::empty()) else {
+        return false;
+    };
+    // just what the kernel leaves, without a look for more; where there is more, the last of these fails
+    let _ = unlinkat(&dir, "work/incompat/volatile/dirty", AtFlags::empty());
+    for left in ["work/incompat/volatile", "work/incompat", "work"] {
+        let _ = unlinkat(&dir, left, AtFlags::REMOVEDIR);
+    }
+    let is_empty = || list(dir.as_fd(), 0, |_| ()).is_ok();
+    is_empty() || (remove(&work.join("work")).is_ok() && seek(&dir, SeekFrom::Start(0)).is_ok() && is_empty())
+}
+
 /// All that can be seen of a directory and what is in it, in the order of the paths.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seen(Vec<Entry>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
+    /// Below the directory that was looked at: nothing for itself.
     path: PathBuf,
     /// Mode, links, owner, group, attributes.
     what: (u16, u32, u32, u32, u64),
@@ -152,43 +176,78 @@ impl Seen {
     /// # Errors
     /// It cannot be looked at, or has more than [`MOST`] entries.
     pub(crate) fn all(dir: &Path) -> std::io::Result<Self> {
-        let (mut entries, mut paths) = (Vec::new(), vec![dir.to_owned()]);
-        while let Some(path) = paths.pop() {
-            let stat = statx(CWD, &path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
-            let kind = FileType::from_raw_mode(stat.stx_mode.into());
-            let mut flags = None;
-            if kind.is_dir() || kind.is_file() {
-                // without this a look would set the time of the last access
-                let untouched = OFlags::NOATIME | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                let file = openat(CWD, &path, OFlags::RDONLY | untouched, Mode::empty())?;
-                flags = ioctl_getflags(&file).ok();
-                if kind.is_dir() {
-                    let room = MOST.saturating_sub(entries.len() + paths.len());
-                    list(file.as_fd(), room, |name| paths.push(path.join(name)))?;
-                }
-            }
-            entries.push(Entry::of(path, &stat, flags)?);
-        }
+        let mut entries = Vec::new();
+        look(CWD, dir.as_os_str(), (dir, PathBuf::new()), &mut entries)?;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Self(entries))
     }
 
-    /// Whether there is nothing in the directory.
-    fn is_empty(&self) -> bool {
-        self.0.len() == 1
+    /// Whether `dir`, which this was seen of, still looks like it.
+    pub(crate) fn is_still(&self, dir: &Path) -> bool {
+        Self::all(dir).is_ok_and(|now| now == *self)
+    }
+
+    /// When the directory was last written to, in seconds; `None`: there is something in it, or it has extended attributes.
+    pub(crate) fn bare_since(&self) -> Option<i64> {
+        match &self.0[..] {
+            [only] if only.attributes.is_empty() => Some(only.times[1].0),
+            _ => None,
+        }
+    }
+}
+
+/// Adds what is seen of the entry `name` of `at`, and of what is in it; `below` is its path in the directory `top`.
+fn look(
+    at: BorrowedFd<'_>,
+    name: &OsStr,
+    (top, below): (&Path, PathBuf),
+    entries: &mut Vec<Entry>,
+) -> std::io::Result<()> {
+    let stat = statx(at, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
+    let kind = FileType::from_raw_mode(stat.stx_mode.into());
+    if !kind.is_dir() && !kind.is_file() {
+        let mut attributes = [0u8; ATTRIBUTES];
+        let length = llistxattr(top.join(&below), &mut attributes);
+        entries.push(Entry::of(below, &stat, listed(&attributes, length)?, None));
+        return Ok(());
+    }
+    let file = openat(at, name, UNTOUCHED, Mode::empty())?;
+    let mut attributes = [0u8; ATTRIBUTES];
+    let length = flistxattr(&file, &mut attributes);
+    let attributes = listed(&attributes, length)?;
+    entries.push(Entry::of(
+        below.clone(),
+        &stat,
+        attributes,
+        ioctl_getflags(&file).ok(),
+    ));
+    if kind.is_dir() {
+        let mut names = Vec::new();
+        let room = MOST.saturating_sub(entries.len());
+        list(file.as_fd(), room, |name| names.push(name.to_owned()))?;
+        for name in names {
+            look(file.as_fd(), &name, (top, below.join(&name)), entries)?;
+        }
+    }
+    match entries.len() > MOST {
+        true => Err(Errno::OVERFLOW.into()),
+        false => Ok(()),
+    }
+}
+
+/// The names of extended attributes that were written to `buffer`: none where there cannot be any.
+fn listed(buffer: &[u8], length: rustix::io::Result<usize>) -> std::io::Result<Vec<u8>> {
+    match length {
+        Ok(length) => Ok(buffer[..length].to_vec()),
+        Err(Errno::NOTSUP) => Ok(Vec::new()),
+        Err(e) => Err(e.into()),
     }
 }
 
 impl Entry {
-    fn of(path: PathBuf, stat: &Statx, flags: Option<IFlags>) -> std::io::Result<Self> {
+    fn of(path: PathBuf, stat: &Statx, attributes: Vec<u8>, flags: Option<IFlags>) -> Self {
         let time = |time: &StatxTimestamp| (time.tv_sec, time.tv_nsec);
-        let mut attributes = [0u8; 1024];
-        let length = match llistxattr(&path, &mut attributes) {
-            Ok(length) => length,
-            Err(Errno::NOTSUP) => 0,
-            Err(e) => return Err(e.into()),
-        };
-        Ok(Self {
+        Self {
             path,
             what: (
                 stat.stx_mode,
@@ -199,9 +258,9 @@ impl Entry {
             ),
             which: (stat.stx_ino, stat.stx_size, stat.stx_blocks),
             times: [&stat.stx_atime, &stat.stx_mtime, &stat.stx_ctime].map(time),
-            attributes: attributes[..length].to_vec(),
+            attributes,
             flags,
-        })
+        }
     }
 }
 

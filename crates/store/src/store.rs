@@ -128,8 +128,9 @@ impl Store {
         let tmp = path.join("tmp");
         let desk = Scratch::new(&tmp, "desk").map_err(unwritable_too)?;
         let tag = path.join("CACHEDIR.TAG");
-        if !tag.exists() {
-            write_durably(desk.path(), &tag, CACHEDIR_TAG.as_bytes())?;
+        // one that a power cut left empty is written again: nobody waits for the disk
+        if tag.metadata().map_or(0, |tag| tag.len()) == 0 {
+            write_whole(desk.path(), &tag, CACHEDIR_TAG.as_bytes())?;
         }
         let store = Self::new(path, Some(desk), Some(peer));
         store.set_down_limit()?;

@@ -141,6 +141,50 @@ fn a_stage_that_changes_nothing_makes_no_object() {
 }
 
 #[test]
+fn a_tree_that_was_left_alone_is_its_base_unless_its_times_count_otherwise() {
+    let dir = place();
+    let store = open(&dir);
+    let base = make(
+        &store,
+        None,
+        Times::Keep,
+        "echo a > file; touch -d @1000000000 . file",
+    );
+    let alone = |times| make(&store, Some(&base), times, "true").index().unwrap();
+    let plain = base.index().unwrap();
+    for since in [SINCE, 1_000_000_002] {
+        assert_eq!(alone(Times::Zero { since }).digest(), *base.digest());
+        assert_eq!(alone(Times::Clamp { since, epoch: 5 }).digest(), *base.digest());
+    }
+    assert_eq!(alone(Times::Keep).digest(), *base.digest());
+    // the time of its root is one that a stage since then has left
+    let clamped = alone(Times::Clamp { since: 7, epoch: 5 });
+    assert_eq!(clamped.get("").unwrap().mtime, (5, 0));
+    assert_eq!(clamped.get("file"), plain.get("file"));
+    let zero = alone(Times::Zero { since: 7 });
+    assert!(zero.get("").unwrap().timeless);
+    assert_ne!(zero.digest(), *base.digest());
+    // nor is it where the root alone is another
+    let root = make(&store, Some(&base), Times::Keep, "chmod 700 .");
+    assert_eq!(root.index().unwrap().get("").unwrap().mode, 0o700);
+}
+
+#[test]
+fn a_record_that_was_cut_off_is_none_and_is_replaced() {
+    let dir = place();
+    let store = open(&dir);
+    let tree = make(&store, None, Times::Keep, "echo a > file");
+    let json = store.refs().join("id.json");
+    std::fs::write(&json, "{\"version\": 1, \"tr").unwrap();
+    assert!(store.lookup("id").unwrap().is_none());
+    for saw in [1, 2] {
+        store.commit_record("id", &tree, &record(saw)).unwrap();
+        assert_eq!(store.lookup("id").unwrap().unwrap().1, record(saw));
+    }
+    assert_eq!(names(&store.refs()), ["id", "id.json"]);
+}
+
+#[test]
 fn many_builders_of_one_tree_agree() {
     let dir = place();
     let store = open(&dir);

@@ -19,7 +19,9 @@ struct State {
 /// Does `work` for the numbers 0, 1, … of `waits`, at most `jobs` at a time, each after those that it waits for, lower
 /// numbers first. When one returns false no more are begun.
 ///
-/// With one job all is done by the calling thread, in order.
+/// With one job all is done by one thread, in order. It is never the calling one: that one's memory has had a manifest and its
+/// schemas in it, and what a stage needs would lie strewn over the holes they left. Each page that is written to while a
+/// box is being made is copied first; a thread has memory of its own, in which all of that is a few pages.
 pub(super) fn run(jobs: usize, waits: &[Vec<usize>], work: &(impl Fn(usize) -> bool + Sync)) {
     let schedule = Schedule {
         waits,
@@ -30,12 +32,10 @@ pub(super) fn run(jobs: usize, waits: &[Vec<usize>], work: &(impl Fn(usize) -> b
         }),
         changed: Condvar::new(),
     };
-    let others = jobs.min(width(waits)).saturating_sub(1);
     std::thread::scope(|scope| {
-        for _ in 0..others {
+        for _ in 0..jobs.min(width(waits)).max(1) {
             scope.spawn(|| schedule.take_part(work));
         }
-        schedule.take_part(work);
     });
 }
 
@@ -97,6 +97,7 @@ impl Drop for Stop<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::sync::Barrier;
 
     use super::*;
@@ -145,10 +146,14 @@ mod tests {
 
     #[test]
     fn a_chain_needs_one_thread() {
-        let here = std::thread::current().id();
+        let threads = Mutex::new(HashSet::new());
         run(8, &[vec![], vec![0], vec![1, 0]], &|_| {
-            std::thread::current().id() == here
+            threads.lock().unwrap().insert(std::thread::current().id());
+            true
         });
+        let threads = threads.into_inner().unwrap();
+        assert_eq!(threads.len(), 1);
+        assert!(!threads.contains(&std::thread::current().id()));
         assert_eq!(width(&[vec![], vec![0], vec![1]]), 1);
         assert_eq!(width(&[vec![], vec![0], vec![0]]), 3);
     }
