@@ -193,6 +193,8 @@ mod zipl_inst;
 mod zstd;
 // </modules>
 
+pub use qemu::stand_in as qemu_img;
+
 /// Every stage, sorted by name.
 pub static MODULES: &[&module::Module] = &[
     // <list>

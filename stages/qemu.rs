@@ -6,6 +6,8 @@
 //!
 //! A `vpc` disk that is not a whole number of MiB is rounded up to one, as Azure demands, unless `force_size` is false.
 
+pub mod stand_in;
+
 use std::path::Path;
 
 use image::format::{self, Identity};
@@ -107,7 +109,7 @@ module::stage! {
             "properties": {"image": {"type": "object", "additionalProperties": true}},
         },
     },
-    libraries: [image::SOURCE_DIGEST],
+    libraries: [image::SOURCE_DIGEST, include_str!("qemu/stand_in.rs")],
 }
 
 fn run(args: Args<Options>) -> Result<()> {

@@ -44,6 +44,7 @@ mod sbom;
 mod signals;
 mod source_failures;
 mod sources;
+mod stand_in;
 mod store;
 mod surroundings;
 mod zipl;

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::library::ModuleInfo;
 use crate::services::python;
-use crate::{Error, Result, embedded};
+use crate::{Error, Program, Result, embedded};
 
 /// What the code of a module that asks for loop devices has in it.
 const REMOTELOOP: &[u8] = b"remoteloop";
@@ -21,6 +21,8 @@ pub(crate) struct Foreign {
     dir: PathBuf,
     /// The Python package of its modules, and a digest of that; found when the first module is.
     package: OnceLock<Option<(PathBuf, String)>>,
+    /// Ours that its modules find in place of the build root's.
+    pub(crate) programs: Vec<Program>,
 }
 
 impl Foreign {
@@ -30,6 +32,7 @@ impl Foreign {
             return Ok(Self {
                 dir,
                 package: OnceLock::new(),
+                programs: Vec::new(),
             });
         }
         Err(Error::Library {
@@ -66,6 +69,10 @@ impl Foreign {
             // its name is that of the Python package's module, and of the socket
             takes_devices: code.windows(REMOTELOOP.len()).any(|part| part == REMOTELOOP),
             dynamic: false,
+            programs: {
+                let named = |program: &&Program| program.what.is_named_in(&code);
+                self.programs.iter().filter(named).cloned().collect()
+            },
             digest: hex::encode(hash.finalize()),
             meta: metadata(&code, meta_text.as_deref()),
         })

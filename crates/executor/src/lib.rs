@@ -38,6 +38,7 @@ mod runner;
 mod saw;
 mod services;
 mod stage;
+mod stand_in;
 
 pub use bill::{bill_of_materials, sha256_of_files, system_of};
 pub use bounds::Boundary;
@@ -56,6 +57,7 @@ pub use report::{
 };
 pub use sandbox::{Guard, Limits, Root, as_caller, enter};
 pub use services::{abandon, any_runs as services_run};
+pub use stand_in::{Program, StandIn};
 pub use vm::guest::NAME as GUEST;
 
 /// Fetches the items of a source into the store; given by the command, which links the sources.

@@ -11,7 +11,7 @@ use store::Store;
 
 use crate::foreign::Foreign;
 use crate::own::Own;
-use crate::{Error, Profile, Result, elf, runner};
+use crate::{Error, Profile, Program, Result, StandIn, elf, runner};
 
 /// The executable that holds our modules.
 const MODULES: &str = "osbuild-modules";
@@ -40,6 +40,8 @@ pub struct ModuleInfo {
     pub takes_devices: bool,
     /// Whether it needs the host's loader and libraries brought along.
     pub dynamic: bool,
+    /// Ours that a foreign module finds in place of the build root's.
+    pub programs: Vec<Program>,
     /// A digest of all that decides what it does.
     pub digest: String,
     pub meta: Value,
@@ -82,6 +84,21 @@ impl Library {
         })
     }
 
+    /// Has modules of library directories find these programs of ours in place of the build root's.
+    #[must_use]
+    pub fn with_stand_ins(mut self, stand_ins: &[StandIn]) -> Self {
+        let program = |what: &StandIn| Program {
+            what: *what,
+            executable: self.own.executable().to_owned(),
+            dynamic: self.dynamic,
+        };
+        let programs: Vec<Program> = stand_ins.iter().map(program).collect();
+        for foreign in &mut self.foreign {
+            foreign.programs.clone_from(&programs);
+        }
+        self
+    }
+
     /// Has the store note what was asked of our modules, for the next run.
     pub fn note_in(&self, store: &Store) {
         self.own.note_in(store);
@@ -117,12 +134,14 @@ impl Library {
             python_package: None,
             takes_devices: false,
             dynamic: self.dynamic,
+            programs: Vec::new(),
             digest: meta["digest"].as_str().unwrap_or_default().to_owned(),
             meta,
         })
     }
 
-    /// The module of `stage`. Its digest covers the foreign inputs, devices and mounts of the stage too.
+    /// The module of `stage`. Its digest covers the foreign inputs, devices and mounts of the stage too, and what stands in
+    /// for programs that it runs.
     ///
     /// # Errors
     /// There is none, or no such service.
@@ -135,6 +154,12 @@ impl Library {
         let services = crate::services::Modules::find(self, stage)?;
         if !services.is_empty() {
             module.digest = format!("{} with {}", module.digest, services.digests().join(", "));
+        }
+        for program in &module.programs {
+            let meta = self.own.get(ModuleKind::Stage, program.what.stage());
+            let meta = meta.ok_or_else(unknown)?;
+            let digest = meta["digest"].as_str().unwrap_or_default();
+            module.digest += &format!(" with our {} {digest}", program.what.name());
         }
         Ok(module)
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Parser};
 
-use executor::{Boundary, Guard, Limits};
+use executor::{Boundary, Guard, Limits, StandIn};
 
 use crate::size;
 
@@ -47,6 +47,11 @@ pub(crate) struct Options {
     /// Build, and put the files of the assembler, or the last pipeline's tree, into DIR
     #[arg(short, long, value_name = "DIR", value_parser = path())]
     pub(crate) output: Option<PathBuf>,
+
+    /// Have modules of a `--libdir` that run this program find ours first: `qemu-img`, whose `convert` then works on all
+    /// processors and gives the same bytes each time; what ours does not know it hands on to the build root's; repeatable
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) stand_in: Vec<StandIn>,
 
     /// Directory for what is exported; without `--export` only the sources are fetched
     #[arg(long, value_name = "DIR", value_parser = path())]

@@ -32,7 +32,9 @@ fn try_run(options: &Options) -> Result<(), u8> {
     let name = load::name(options);
     let text = load::read(&options.manifest)
         .map_err(|e| run::fatal(options, &format!("cannot read {name}: {e}")))?;
-    let library = Library::open(&options.libdir, fetcher::known, Some(&options.store)).map_err(fatal)?;
+    let library = Library::open(&options.libdir, fetcher::known, Some(&options.store))
+        .map_err(fatal)?
+        .with_stand_ins(&options.stand_in);
     let manifest = load::load(options, &text, &library)?;
     let mut wanted: Vec<usize> = exports::resolve(options, &manifest)?
         .into_iter()

@@ -27,7 +27,7 @@ const THEIRS: [&str; 18] = [
 ];
 
 /// Ours beside them.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "cpu-limit",
     "jobs",
     "memory-limit",
@@ -36,6 +36,7 @@ const OURS: [&str; 10] = [
     "provenance",
     "repo",
     "sbom",
+    "stand-in",
     "trace",
     "unsafe-allow",
 ];
@@ -58,11 +59,16 @@ fn full(arg: &str) -> Option<String> {
     if THEIRS.contains(&name) || OURS.contains(&name) {
         return None;
     }
-    let one = |list: &[&'static str]| {
-        let mut fit = list.iter().filter(|option| option.starts_with(name));
-        fit.next().filter(|_| fit.next().is_none()).copied()
+    let fit = |list: &[&'static str]| -> Vec<&'static str> {
+        let fit = list.iter().filter(|option| option.starts_with(name));
+        fit.copied().collect()
     };
-    let option = one(&THEIRS).or_else(|| one(&OURS))?;
+    // what may be two of theirs is none of ours
+    let fit = match fit(&THEIRS) {
+        theirs if theirs.is_empty() => fit(&OURS),
+        theirs => theirs,
+    };
+    let [option] = fit[..] else { return None };
     Some(format!("--{option}{value}"))
 }
 
@@ -76,6 +82,7 @@ mod tests {
         assert_eq!(full("--output-dir=x").as_deref(), Some("--output-directory=x"));
         assert_eq!(full("--output"), None);
         assert_eq!(full("--st"), None, "--store or --stage-timeout");
+        assert_eq!(full("--stan").as_deref(), Some("--stand-in"));
         assert_eq!(full("--rep").as_deref(), Some("--repo"));
         assert_eq!(full("-o"), None);
         assert_eq!(full("--"), None);

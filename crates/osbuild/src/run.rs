@@ -41,7 +41,9 @@ fn try_run(options: &Options) -> Result<(), u8> {
     let name = load::name(options);
     let text =
         load::read(&options.manifest).map_err(|e| fatal(options, &format!("cannot read {name}: {e}")))?;
-    let library = Library::open(&options.libdir, fetcher::known, Some(&options.store)).map_err(fail)?;
+    let library = Library::open(&options.libdir, fetcher::known, Some(&options.store))
+        .map_err(fail)?
+        .with_stand_ins(&options.stand_in);
     let span = trace::span("load the manifest");
     let manifest = load::load(options, &text, &library)?;
     drop(span);

@@ -1,4 +1,4 @@
-//! The host services of a stage: started one after another, stopped in reverse.
+//! The host services of a stage: started at once, asked one after another, stopped in reverse.
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -100,52 +100,63 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Starts `executable` as the service `id` and calls a method of it. It runs until all are stopped.
+    /// Starts `executable` as the service `id`, which runs until all are stopped: its number, to [`ask`](Self::ask) it.
     ///
     /// # Errors
-    /// It cannot be started, breaks the protocol, raises an exception, or is stopped; the build is interrupted, or the
-    /// time over.
-    pub(crate) fn call(
+    /// It cannot be started.
+    pub(crate) fn start(
         &mut self,
         id: String,
         (executable, python_path): (&Path, Option<&Path>),
-        (method, args): (&str, &Value),
+    ) -> Result<usize> {
+        self.services.push(Service::start(id, executable, python_path)?);
+        Ok(self.services.len() - 1)
+    }
+
+    /// Calls a method of a service.
+    ///
+    /// # Errors
+    /// It breaks the protocol, raises an exception, or is stopped; the build is interrupted, or the time over.
+    pub(crate) fn ask(
+        &mut self,
+        number: usize,
+        method: &str,
+        args: &Value,
         beside: &mut dyn Beside,
     ) -> Result<Value> {
-        let service = Service::start(id.clone(), executable, python_path)?;
-        let name = service.name();
-        self.services.push(service);
-        self.last_call(method, args, beside).map_err(|e| {
+        self.answer(number, method, args, beside).map_err(|e| {
             // one that hangs in a call hardly cleans up
             let grace = match e {
                 CallError::Cancelled => self.limits.unheard,
                 _ => self.limits.late,
             };
             self.limits.grace = self.limits.grace.min(grace);
+            let service = self.services.get(number);
             match e {
                 CallError::Cancelled => Error::Cancelled,
-                CallError::OverTime => Error::OverTime(format!("{name} has not answered")),
-                CallError::Failed(message) => self.failed(&id, &message),
+                CallError::OverTime => {
+                    let name = service.map(Service::name).unwrap_or_default();
+                    Error::OverTime(format!("{name} has not answered"))
+                }
+                CallError::Failed(message) => {
+                    let id = service.map(|service| service.id.clone()).unwrap_or_default();
+                    self.failed(&id, &message)
+                }
             }
         })
     }
 
-    fn last_call(
+    fn answer(
         &mut self,
+        at: usize,
         method: &str,
         args: &Value,
         beside: &mut dyn Beside,
     ) -> std::result::Result<Value, CallError> {
         let failed = |text: &str| CallError::Failed(text.to_owned());
         let io = |e: std::io::Error| CallError::Failed(format!("it cannot be talked to: {e}"));
-        let at = self
-            .services
-            .len()
-            .checked_sub(1)
-            .ok_or_else(|| failed("it is not there"))?;
-        let socket = self.services[at]
-            .socket()
-            .ok_or_else(|| failed("it has stopped"))?;
+        let socket = self.services.get(at).and_then(Service::socket);
+        let socket = socket.ok_or_else(|| failed("it has stopped"))?;
         // one that has ended already is told apart below, where its last words are read
         let sent = packet::send(socket, &message::call(method, args), &[]);
         let mut last_at_work = Instant::now();

@@ -22,6 +22,7 @@ mod socket_dir;
 pub(crate) mod source;
 mod stage;
 mod store_api;
+mod write_back;
 
 pub(crate) use host::Beside;
 pub(crate) use sandbox_api::SandboxApi;

@@ -33,12 +33,9 @@ pub(crate) fn fetch(
         .as_ref()
         .and_then(|package| package.parent());
     let id = format!("source/{}", source.kind);
-    let reply = host.call(
-        id.clone(),
-        (&module.executable, package),
-        ("download", &args),
-        &mut (),
-    );
+    let reply = host
+        .start(id.clone(), (&module.executable, package))
+        .and_then(|number| host.ask(number, "download", &args, &mut ()));
     let stopped = host.stop();
     let reply = reply?;
     // what it has fetched is checked by those who use it

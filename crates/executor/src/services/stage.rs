@@ -1,5 +1,7 @@
-//! The services of one stage, in the order in which they depend on each other: inputs, devices, mounts.
+//! The services of one stage. All are started at once, since most of what a small one takes is its interpreter's start, and
+//! asked in the order in which they depend on each other: inputs, devices, mounts.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -11,6 +13,7 @@ use store::{Object, Store};
 use super::bench::Bench;
 use super::host::{Host, Limits};
 use super::store_api::StoreApi;
+use super::write_back::WriteBack;
 use crate::devices::own::{Own, Places};
 use crate::devices::setup::Setup;
 use crate::devices::{self, DeviceModule};
@@ -123,6 +126,8 @@ pub(crate) struct Around<'a> {
 
 /// A stage's services, running.
 pub(crate) struct Served<'a> {
+    /// It goes first, as it holds file systems that services unmount.
+    write_back: Option<WriteBack>,
     /// For messages.
     stage: String,
     pub(crate) host: Host<'a>,
@@ -149,6 +154,7 @@ impl<'a> Served<'a> {
         let bench = Bench::new(around.scratch, tree, around.users)?;
         let both = (around.store, around.users);
         let mut served = Self {
+            write_back: None,
             stage: around.stage.name.clone(),
             host: Host::new(
                 &around.stage.name,
@@ -180,14 +186,46 @@ impl<'a> Served<'a> {
     }
 
     fn start_all(&mut self, around: &Around<'a>) -> Result<()> {
-        self.map_inputs(around)?;
-        let relative = self.open_devices(around)?;
-        self.make_mounts(around, &relative)
+        let (stage, modules) = (around.stage, around.modules);
+        let inputs = stage.inputs.iter().map(|input| input.name.as_str());
+        let inputs = self.start_services("input", inputs, &modules.inputs)?;
+        let devices = stage.devices.iter().map(|device| device.name.as_str());
+        let devices = self.start_services("device", devices, &modules.devices)?;
+        let mounts = stage.mounts.iter().map(|mount| mount.name.as_str());
+        let mounts = self.start_services("mount", mounts, &modules.mounts)?;
+        self.map_inputs(around, &inputs)?;
+        let relative = self.open_devices(around, &devices)?;
+        let mounted = self.make_mounts(around, &mounts, &relative)?;
+        self.write_back = WriteBack::start(&mounted, &self.device_numbers());
+        Ok(())
     }
 
-    fn map_inputs(&mut self, around: &Around<'a>) -> Result<()> {
-        for (input, module) in around.stage.inputs.iter().zip(&around.modules.inputs) {
-            let Some(module) = module else { continue };
+    /// The numbers of the devices that have a node.
+    fn device_numbers(&self) -> BTreeSet<u64> {
+        let number = |reply: &Value| {
+            let number = |key: &str| u32::try_from(reply["node"][key].as_u64()?).ok();
+            Some(rustix::fs::makedev(number("major")?, number("minor")?))
+        };
+        self.devices.values().filter_map(number).collect()
+    }
+
+    /// Starts those that are foreign modules: their numbers.
+    fn start_services<'b>(
+        &mut self,
+        kind: &str,
+        names: impl Iterator<Item = &'b str>,
+        modules: &[Option<ModuleInfo>],
+    ) -> Result<Vec<Option<usize>>> {
+        let start = |(name, module): (&str, &Option<ModuleInfo>)| {
+            let start = |module| self.host.start(format!("{kind}/{name}"), program(module));
+            module.as_ref().map(start).transpose()
+        };
+        names.zip(modules).map(start).collect()
+    }
+
+    fn map_inputs(&mut self, around: &Around<'a>, services: &[Option<usize>]) -> Result<()> {
+        for (input, service) in around.stage.inputs.iter().zip(services) {
+            let Some(service) = *service else { continue };
             let id = format!("input/{}", input.name);
             let target = plain(&input.name, around, &id).map(|name| self.bench.inputs().join(name))?;
             std::fs::create_dir_all(&target).map_err(|e| Error::io("make", &target, e))?;
@@ -198,9 +236,7 @@ impl<'a> Served<'a> {
                 "options": input.options,
                 "api": {"store": self.api.socket()},
             });
-            let mut reply = self
-                .host
-                .call(id.clone(), program(module), ("map", &args), &mut self.api)?;
+            let mut reply = self.host.ask(service, "map", &args, &mut self.api)?;
             let path = reply["path"].as_str().map(PathBuf::from);
             let below = path
                 .as_ref()
@@ -214,11 +250,15 @@ impl<'a> Served<'a> {
     }
 
     /// The devices' paths below `/dev`, where they have one.
-    fn open_devices(&mut self, around: &Around<'a>) -> Result<Vec<Option<String>>> {
+    fn open_devices(
+        &mut self,
+        around: &Around<'a>,
+        services: &[Option<usize>],
+    ) -> Result<Vec<Option<String>>> {
         let mut paths: Vec<Option<String>> = Vec::new();
         let places = self.places(around);
-        let all = around.stage.devices.iter().zip(&around.modules.devices);
-        for (index, (device, module)) in all.enumerate() {
+        let all = around.stage.devices.iter().zip(services);
+        for (index, (device, service)) in all.enumerate() {
             let id = format!("device/{}", device.name);
             let parent = device
                 .parent
@@ -231,10 +271,8 @@ impl<'a> Served<'a> {
                 "parent": parent,
                 "options": device.options,
             });
-            let mut reply = match module {
-                Some(module) => self
-                    .host
-                    .call(id.clone(), program(module), ("open", &args), &mut ())?,
+            let mut reply = match service {
+                Some(service) => self.host.ask(*service, "open", &args, &mut ())?,
                 None => {
                     let opened = self.own.open(&places, index, parent.as_deref());
                     opened.map_err(|message| around.failed(&id, &message))?
@@ -253,11 +291,18 @@ impl<'a> Served<'a> {
         Ok(paths)
     }
 
-    fn make_mounts(&mut self, around: &Around<'a>, devices: &[Option<String>]) -> Result<()> {
+    /// Where on the host they appear.
+    fn make_mounts(
+        &mut self,
+        around: &Around<'a>,
+        services: &[Option<usize>],
+        devices: &[Option<String>],
+    ) -> Result<Vec<PathBuf>> {
         let root = self.bench.mounts();
+        let mut mounted = Vec::new();
         let places = self.places(around);
-        let all = around.stage.mounts.iter().zip(&around.modules.mounts);
-        for (index, (mount, module)) in all.enumerate() {
+        let all = around.stage.mounts.iter().zip(services);
+        for (index, (mount, service)) in all.enumerate() {
             let id = format!("mount/{}", mount.name);
             let device = mount
                 .device
@@ -271,10 +316,8 @@ impl<'a> Served<'a> {
                 "tree": self.bench.tree(),
                 "options": mount.options,
             });
-            let reply = match module {
-                Some(module) => self
-                    .host
-                    .call(id.clone(), program(module), ("mount", &args), &mut ())?,
+            let reply = match service {
+                Some(service) => self.host.ask(*service, "mount", &args, &mut ())?,
                 None => {
                     let mounted = self.own.mount(&places, index, source);
                     mounted.map_err(|message| around.failed(&id, &message))?
@@ -288,6 +331,7 @@ impl<'a> Served<'a> {
                         .ok()
                         .filter(|below| is_inside(below));
                     let below = below.ok_or_else(|| around.failed(&id, "its path is not below its root"))?;
+                    mounted.push(PathBuf::from(path));
                     let below = if below.as_os_str().is_empty() {
                         Path::new(".")
                     } else {
@@ -298,7 +342,7 @@ impl<'a> Served<'a> {
             };
             self.mounts.insert(mount.name.clone(), argument);
         }
-        Ok(())
+        Ok(mounted)
     }
 
     fn places(&self, around: &Around<'a>) -> Places<'a> {
@@ -339,6 +383,7 @@ impl<'a> Served<'a> {
             stage: self.stage.clone(),
             message,
         };
+        self.write_back = None;
         let mounts = self.own.release_mounts().map_err(failed);
         let stopped = self.host.stop();
         let devices = self.own.release_devices().map_err(failed);

@@ -12,9 +12,9 @@ use sandbox::{Idmap, Mount, Source};
 use super::plan::set_mode;
 use crate::{Error, Result};
 
-/// Where modules look for programs, without and with the `mount` that stands in.
+/// Where modules look for programs, without and with what stands in for some.
 pub(super) const PATH: &str = "/usr/sbin:/usr/bin";
-pub(super) const PATH_WITH_MOUNT: &str = "/run/osbuild/tools:/usr/sbin:/usr/bin";
+pub(super) const PATH_WITH_TOOLS: &str = "/run/osbuild/tools:/usr/sbin:/usr/bin";
 
 /// The last argument is where to mount.
 const MOUNT: &str = r#"#!/bin/sh

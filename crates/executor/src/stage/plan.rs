@@ -95,6 +95,9 @@ impl Job<'_> {
         if self.mounts_confined() {
             mounts.push(chroot::mount_program(scratch)?);
         }
+        for program in &self.module.programs {
+            mounts.extend(program.mounts(scratch)?);
+        }
         let mut arguments = Map::new();
         for (index, input) in self.stage.inputs.iter().enumerate() {
             if self.services.has_input(index) {
@@ -316,8 +319,8 @@ impl Job<'_> {
     }
 
     fn environment(&self) -> Vec<(OsString, OsString)> {
-        let path = match self.mounts_confined() {
-            true => chroot::PATH_WITH_MOUNT,
+        let path = match self.mounts_confined() || !self.module.programs.is_empty() {
+            true => chroot::PATH_WITH_TOOLS,
             false => chroot::PATH,
         };
         let mut env: Vec<(OsString, OsString)> = [

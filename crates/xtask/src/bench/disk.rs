@@ -16,6 +16,9 @@ const DISK: u64 = 2 << 30;
 const GAP: u64 = 2048;
 const UUID: &str = "d85f433f-65a4-581e-9b40-1b4574a76fe5";
 
+/// Has foreign modules find our writer where they look for `qemu-img`.
+const STAND_IN: [&str; 2] = ["--stand-in", "qemu-img"];
+
 /// The archive that it begins with.
 pub(super) const ARCHIVE: Sizes = Sizes {
     files: 13_000,
@@ -31,10 +34,12 @@ struct Figures {
 struct Side {
     name: &'static str,
     builder: Builder,
+    options: &'static [&'static str],
     figures: Figures,
 }
 
-/// Cold, then with the last stage of configuration changed; the peer, ours, and ours with the peer's modules by turns.
+/// Cold, then with the last stage of configuration changed; the peer, ours, and ours with the peer's modules, as they are
+/// and with our writer in the place of their `qemu-img`, by turns.
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
     let Some(peer) = &bench.peer else {
         say!("skipped: disk: there is no peer to compare with");
@@ -50,13 +55,15 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
     );
     let (sources, digest) = payload::source(&archive)?;
     let mut sides = [
-        ("ours", bench.ours.clone()),
-        ("foreign", bench.ours.with_modules_of(peer)),
-        ("peer", peer.clone()),
+        ("ours", bench.ours.clone(), &[][..]),
+        ("foreign", bench.ours.with_modules_of(peer), &[]),
+        ("stand-in", bench.ours.with_modules_of(peer), &STAND_IN),
+        ("peer", peer.clone(), &[]),
     ]
-    .map(|(name, builder)| Side {
+    .map(|(name, builder, options)| Side {
         name,
         builder,
+        options,
         figures: Figures::default(),
     });
     for round in 0..bench.runs {
@@ -85,25 +92,40 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
             remove(&[&place])?;
         }
     }
-    let [ours, foreign, peer] = sides.map(|side| side.figures);
-    let name = "Python osbuild";
+    let [ours, foreign, stand_in, peer] = sides.map(|side| side.figures);
+    let faster = |what: &str, ours: Series, theirs: &Series, target: f64| {
+        Outcome::faster("disk", what, (ours, "Python osbuild", theirs.clone()), target)
+    };
     Ok(vec![
-        Outcome::faster(
-            "disk",
+        faster(
             "tree.tar → 5 stages → ext4 → qcow2, cold",
-            (ours.cold, name, peer.cold.clone()),
+            ours.cold,
+            &peer.cold,
             8.0,
         ),
-        Outcome::faster(
-            "disk",
-            "the same, one late stage changed",
-            (ours.late, name, peer.late),
-            12.0,
-        ),
-        Outcome::faster(
-            "disk",
+        faster("the same, one late stage changed", ours.late, &peer.late, 12.0),
+        faster(
             "cold, with the peer's modules under our executor",
-            (foreign.cold, name, peer.cold),
+            foreign.cold,
+            &peer.cold,
+            2.0,
+        ),
+        faster(
+            "the same, one late stage changed, with the peer's modules under our executor",
+            foreign.late,
+            &peer.late,
+            2.0,
+        ),
+        faster(
+            "cold, with the peer's modules and our qemu-img in its place (`--stand-in qemu-img`)",
+            stand_in.cold,
+            &peer.cold,
+            2.0,
+        ),
+        faster(
+            "the same, one late stage changed, with the peer's modules and our qemu-img in its place",
+            stand_in.late,
+            &peer.late,
             2.0,
         ),
     ])
@@ -112,9 +134,10 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
 impl Side {
     fn build(&self, place: &Path, manifest: &Path) -> Result<std::time::Duration> {
         let (store, out): (PathBuf, PathBuf) = (place.join("store"), place.join("out"));
-        let spent = self
-            .builder
-            .build(&Build::of(manifest, &store, &out, &["qcow2"]))?;
+        let spent = self.builder.build(&Build {
+            more: self.options,
+            ..Build::of(manifest, &store, &out, &["qcow2"])
+        })?;
         let disk = out.join("qcow2/disk.qcow2");
         ensure!(disk.exists(), "{} is missing", disk.display());
         remove(&[&out])?;
