@@ -14,12 +14,18 @@ use super::series::Series;
 /// Stages of each pipeline of small stages.
 const STAGES: u32 = 200;
 
+/// Stages of each pipeline that computes, after the one that makes the file they read, and its size.
+const SUMS: u32 = 24;
+const SIZE: &str = "64MiB";
+
 /// What both pipelines give.
 const LAST: &str = "both";
 
-/// Two pipelines whose stages wait for each other, then two whose one stage can use all processors by itself.
+/// Two pipelines whose stages wait for each other, two whose stages use one processor as much as they can, then two whose
+/// one stage can use all of them by itself.
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
     let mut outcomes = configured(bench)?;
+    outcomes.extend(computed(bench)?);
     outcomes.extend(installed(bench)?);
     Ok(outcomes)
 }
@@ -35,6 +41,26 @@ fn configured(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
     let last = both(&format!("left-{}", STAGES - 1), &format!("right-{}", STAGES - 1));
     let manifest = json!({"version": "2", "pipelines": [twin("left"), twin("right"), last]});
     let what = format!("two independent pipelines of {STAGES} small stages");
+    let outcome = compare(bench, &manifest, &dir, what, || Ok(dir.join("store")))?;
+    remove(&[&dir])?;
+    Ok(vec![outcome])
+}
+
+/// Computes checksums in two trees, by one stage of one thread after the other.
+fn computed(bench: &Bench<'_>) -> Result<Vec<Outcome>> {
+    let dir = bench.dir("jobs")?;
+    let twin = |name: &str| {
+        let file = json!({"type": "org.osbuild.truncate", "options": {"filename": name, "size": SIZE}});
+        let sum = |number: u32| {
+            let algorithm = ["sha384", "sha512"][number as usize % 2];
+            json!({"type": "org.osbuild.hmac", "options": {"paths": [name], "algorithm": algorithm}})
+        };
+        let stages: Vec<Value> = std::iter::once(file).chain((0..SUMS).map(sum)).collect();
+        json!({"name": name, "stages": stages})
+    };
+    let last = both(".left.hmac", ".right.hmac");
+    let manifest = json!({"version": "2", "pipelines": [twin("left"), twin("right"), last]});
+    let what = format!("two independent pipelines of {SUMS} stages that compute on one processor");
     let outcome = compare(bench, &manifest, &dir, what, || Ok(dir.join("store")))?;
     remove(&[&dir])?;
     Ok(vec![outcome])
