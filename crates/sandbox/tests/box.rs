@@ -226,6 +226,17 @@ fn children() -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
+/// One that has begun a box while another one ran, which says `text`.
+fn nursery_after(text: &str, scaffold: &Path, users: &UserNamespace) -> Nursery {
+    let (read, write) = pipe();
+    let script = format!("printf '{text}'");
+    let first = start_in(plan(&script, vec![], scaffold), users, write, None).unwrap();
+    let mut nursery = Nursery::like(&first).unwrap();
+    nursery.begin().unwrap();
+    assert_eq!(outcome(first, read), (Ended::Exited(0), text.into()));
+    nursery
+}
+
 #[test]
 fn a_box_begun_beside_another_one_runs_what_it_is_told() {
     if !is_root() {
@@ -234,11 +245,7 @@ fn a_box_begun_beside_another_one_runs_what_it_is_told() {
     let users = UserNamespace::new().unwrap();
     let (scaffold, lower) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::write(lower.path().join("file"), "of the second\n").unwrap();
-    let (read, write) = pipe();
-    let first = start_in(plan("echo first", vec![], scaffold.path()), &users, write, None).unwrap();
-    let mut nursery = Nursery::like(&first).unwrap();
-    nursery.begin().unwrap();
-    assert_eq!(outcome(first, read), (Ended::Exited(0), "first\n".into()));
+    let mut nursery = nursery_after("first\n", scaffold.path(), &users);
     // the nursery, and the box that it has begun or is about to
     let begun = || Some(children()).filter(|children| children.len() == 2);
     let waiting = std::iter::from_fn(|| Some(begun())).flatten().next().unwrap();
@@ -265,11 +272,7 @@ fn a_box_that_differs_from_the_one_begun_is_made_anew() {
     }
     let users = UserNamespace::new().unwrap();
     let scaffold = tempfile::tempdir().unwrap();
-    let (read, write) = pipe();
-    let first = start_in(plan(":", vec![], scaffold.path()), &users, write, None).unwrap();
-    let mut nursery = Nursery::like(&first).unwrap();
-    nursery.begin().unwrap();
-    outcome(first, read);
+    let mut nursery = nursery_after("", scaffold.path(), &users);
     let (read, write) = pipe();
     let mut other = plan("hostname", vec![], scaffold.path());
     other.hostname = "other".into();
@@ -286,11 +289,6 @@ fn a_box_that_was_begun_for_nothing_is_gone() {
     }
     let users = UserNamespace::new().unwrap();
     let scaffold = tempfile::tempdir().unwrap();
-    let (read, write) = pipe();
-    let first = start_in(plan(":", vec![], scaffold.path()), &users, write, None).unwrap();
-    let mut nursery = Nursery::like(&first).unwrap();
-    nursery.begin().unwrap();
-    drop(nursery);
-    outcome(first, read);
+    drop(nursery_after("", scaffold.path(), &users));
     assert_eq!(children(), Vec::<String>::new());
 }
