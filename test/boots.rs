@@ -167,7 +167,7 @@ fn as_user(machine: &mut Machine) -> Result<()> {
             ("locale -a | grep en_US", "en_US.utf8"),
             ("readlink -f /etc/localtime", "/usr/share/zoneinfo/Europe/Berlin"),
             (
-                "TZ=Europe/Berlin date +%Z%H > /tmp/there; date +%Z%H | diff - /tmp/there",
+                "TZ=Europe/Berlin date -d @0 +%Z%H > /tmp/there; date -d @0 +%Z%H | diff - /tmp/there",
                 "",
             ),
             (

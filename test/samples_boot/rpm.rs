@@ -98,7 +98,7 @@ fn packages_built_by_rpmbuild() {
     said.unwrap();
     let end = machine
         .console()
-        .wait_for(&["Power down"], Duration::from_secs(120));
+        .wait_for_kernel("Power down", Duration::from_secs(120));
     end.unwrap();
 }
 

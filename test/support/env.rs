@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::told::panics_are_told_at_once;
 use crate::{Binaries, Run, left_behind, run};
 
 /// No command of a test takes longer, not even on a slow machine.
@@ -39,6 +40,7 @@ impl TestEnv {
 
     /// [`TestEnv::new`] for these executables.
     pub fn with(binaries: Binaries) -> Self {
+        panics_are_told_at_once();
         let dir = tempfile::Builder::new()
             .prefix("osbuild-test-")
             .tempdir_in("/var/tmp")

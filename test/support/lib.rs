@@ -26,6 +26,7 @@ pub mod ordinary;
 pub mod qemu;
 mod run;
 mod small_disk;
+mod told;
 pub mod torture;
 
 pub use binaries::{Binaries, Profile, is_static, repository};

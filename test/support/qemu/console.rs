@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::kernel::WithoutKernel;
 use super::plain::Plain;
 
 /// How much of the end of the transcript a failure shows.
@@ -15,7 +16,7 @@ const TAIL: usize = 4000;
 pub struct Console {
     shared: Arc<Shared>,
     input: Box<dyn Write + Send>,
-    /// Up to here the transcript was waited for.
+    /// Up to here the text was waited for.
     seen: usize,
 }
 
@@ -27,7 +28,10 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// Everything.
     transcript: Vec<u8>,
+    /// The same without the kernel's messages.
+    text: Vec<u8>,
     closed: bool,
 }
 
@@ -58,48 +62,56 @@ impl Console {
             .context("the machine takes no input any more")
     }
 
-    /// Waits for one of `patterns`, from where the last one ended: which it was, and the text before it.
+    /// Waits for one of `patterns`, from where the last one ended: which it was, and the text before it. What the kernel
+    /// says in between does not count.
     ///
     /// Of several that have come, the one that begins first counts.
     ///
     /// # Errors
     /// None comes within `limit`, or before the console is closed; with the end of the transcript.
     pub fn wait_for(&mut self, patterns: &[&str], limit: Duration) -> Result<(usize, String)> {
-        let what = patterns.join("` or `");
-        let (which, start, end) = self.search(limit, &format!("`{what}`"), |text, from| {
+        let what = format!("`{}`", patterns.join("` or `"));
+        let seen = self.seen;
+        let (which, before, end) = self.search(limit, &what, |state| {
+            let text = &state.text[seen..];
             let find = |(which, pattern): (usize, &&str)| {
-                let start = find(&text[from..], pattern.as_bytes())? + from;
+                let start = find(text, pattern.as_bytes())?;
                 Some((which, start, start + pattern.len()))
             };
-            patterns.iter().enumerate().filter_map(find).min_by_key(|m| m.1)
+            let first = patterns.iter().enumerate().filter_map(find).min_by_key(|m| m.1);
+            first.map(|(which, start, end)| (which, lossy(&text[..start]), seen + end))
         })?;
-        let before = self.text(self.seen, start);
         self.seen = end;
         Ok((which, before))
     }
 
+    /// Waits until the kernel has said something, now or earlier.
+    ///
+    /// # Errors
+    /// As for [`wait_for`](Self::wait_for).
+    pub fn wait_for_kernel(&self, message: &str, limit: Duration) -> Result<()> {
+        let what = format!("the kernel's `{message}`");
+        self.search(limit, &what, |state| {
+            find(&state.transcript, message.as_bytes()).map(drop)
+        })
+    }
+
     /// Everything that came so far.
     pub fn transcript(&self) -> String {
-        self.text(0, usize::MAX)
+        lossy(&self.shared.lock().transcript)
     }
 
     /// The end of the transcript, for messages.
     pub fn tail(&self) -> String {
-        let length = self.shared.lock().transcript.len();
-        self.text(length.saturating_sub(TAIL), usize::MAX)
-    }
-
-    fn text(&self, from: usize, to: usize) -> String {
         let state = self.shared.lock();
-        let to = to.min(state.transcript.len());
-        String::from_utf8_lossy(&state.transcript[from.min(to)..to]).into_owned()
+        lossy(&state.transcript[state.transcript.len().saturating_sub(TAIL)..])
     }
 
-    fn search<T>(&self, limit: Duration, what: &str, find: impl Fn(&[u8], usize) -> Option<T>) -> Result<T> {
+    fn search<T>(&self, limit: Duration, what: &str, find: impl Fn(&State) -> Option<T>) -> Result<T> {
         let end = Instant::now() + limit;
         let mut state = self.shared.lock();
         let why = loop {
-            if let Some(found) = find(&state.transcript, self.seen) {
+            if let Some(found) = find(&state) {
                 return Ok(found);
             }
             let left = end.saturating_duration_since(Instant::now());
@@ -130,10 +142,14 @@ impl Shared {
 }
 
 fn read(mut output: impl Read, shared: &Shared, echo: bool) {
-    let (mut plain, mut buffer, mut printed) = (Plain::default(), vec![0; 1 << 16], 0);
+    let (mut plain, mut without_kernel) = (Plain::default(), WithoutKernel::default());
+    let (mut buffer, mut printed) = (vec![0; 1 << 16], 0);
     while let Ok(length @ 1..) = output.read(&mut buffer) {
         let mut state = shared.lock();
-        plain.push(&buffer[..length], &mut state.transcript);
+        let State { transcript, text, .. } = &mut *state;
+        let before = transcript.len();
+        plain.push(&buffer[..length], transcript);
+        without_kernel.push(&transcript[before..], text);
         if echo {
             let new = &state.transcript[printed..];
             let whole = new.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -143,6 +159,10 @@ fn read(mut output: impl Read, shared: &Shared, echo: bool) {
         }
         shared.more.notify_all();
     }
+}
+
+fn lossy(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
 }
 
 fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
@@ -155,12 +175,13 @@ mod tests {
 
     #[test]
     fn patterns_are_found_in_order() {
-        let stream: &[u8] = b"one\r\ntwo login: three# ";
+        let stream: &[u8] = b"one\r\ntwo lo[    1.500000] hello\r\ngin: three# ";
         let mut console = Console::new(stream, std::io::sink(), false);
         let minute = Duration::from_secs(60);
         let found = console.wait_for(&["three", " login: "], minute).unwrap();
         assert_eq!(found, (1, "one\ntwo".to_owned()));
         console.wait_for(&["# "], minute).unwrap();
+        console.wait_for_kernel("hello", minute).unwrap();
         let error = console.wait_for(&["four"], minute).unwrap_err().to_string();
         assert!(error.contains("ended before it printed `four`"), "{error}");
         assert!(error.ends_with("three# "), "{error}");

@@ -5,6 +5,7 @@
 
 mod console;
 mod firmware;
+mod kernel;
 mod machine;
 mod plain;
 mod slot;
