@@ -153,7 +153,7 @@ enum Kind {
 
 module::assembler! {
     file: "disk.rs", name: "org.osbuild.disk", options: Options, run: run,
-    needs: [Mounts],
+    needs: [Mounts, Tools],
     libraries: [image::SOURCE_DIGEST, archive::SOURCE_DIGEST, include_str!("disk_image.rs")],
 }
 

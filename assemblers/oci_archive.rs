@@ -36,6 +36,7 @@ pub struct Options {
 module::assembler! {
     file: "oci_archive.rs", name: "org.osbuild.oci-archive", options: Options, run: run,
     aliases: ["org.osbuild.oci-archive.assembler"],
+    needs: [Tools],
     libraries: [archive::SOURCE_DIGEST, include_str!("disk_image.rs")],
 }
 

@@ -59,6 +59,7 @@ struct Tar {
 module::assembler! {
     file: "ostree_commit.rs", name: "org.osbuild.ostree.commit", options: Options, run: run,
     aliases: ["org.osbuild.ostree.commit.assembler"],
+    needs: [Tools],
     libraries: [
         include_str!("ostree_commit/kernel.rs"),
         include_str!("ostree_commit/layout.rs"),

@@ -55,7 +55,7 @@ enum Method {
 module::assembler! {
     file: "qcow2.rs", name: "org.osbuild.qcow2", options: Options, run: run,
     aliases: ["io.weldr.qcow2"],
-    needs: [Mounts],
+    needs: [Mounts, Tools],
     libraries: [image::SOURCE_DIGEST, archive::SOURCE_DIGEST, include_str!("disk_image.rs")],
 }
 

@@ -159,7 +159,7 @@ enum RootType {
 module::assembler! {
     file: "qemu.rs", name: "org.osbuild.qemu", options: Options, run: run,
     aliases: ["org.osbuild.qemu.assembler"],
-    needs: [Mounts, LoopDevicesForZipl],
+    needs: [Mounts, LoopDevicesForZipl, Tools],
     libraries: [image::SOURCE_DIGEST, archive::SOURCE_DIGEST, include_str!("disk_image.rs"), include_str!("qemu/zipl.rs")],
 }
 

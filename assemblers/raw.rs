@@ -61,7 +61,7 @@ impl Method {
 
 module::assembler! {
     file: "raw.rs", name: "org.osbuild.raw", options: Options, run: run,
-    needs: [Mounts],
+    needs: [Mounts, Tools],
     libraries: [image::SOURCE_DIGEST, archive::SOURCE_DIGEST, include_str!("disk_image.rs")],
 }
 

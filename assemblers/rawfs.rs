@@ -39,6 +39,7 @@ enum FsType {
 
 module::assembler! {
     file: "rawfs.rs", name: "org.osbuild.rawfs", options: Options, run: run,
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, include_str!("disk_image.rs")],
 }
 

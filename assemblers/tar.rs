@@ -60,7 +60,9 @@ impl From<Compression> for compress::Compression {
 
 module::assembler! {
     file: "tar.rs", name: "org.osbuild.tar", options: Options, run: run,
-    aliases: ["org.osbuild.tar.assembler"], libraries: [archive::SOURCE_DIGEST],
+    aliases: ["org.osbuild.tar.assembler"],
+    needs: [Tools],
+    libraries: [archive::SOURCE_DIGEST],
 }
 
 fn run(args: Args<Options>) -> Result<()> {

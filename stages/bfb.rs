@@ -42,6 +42,7 @@ module::stage! {
             },
         },
     },
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, artifacts::SOURCE, disk::SOURCE],
 }
 

@@ -110,6 +110,7 @@ module::stage! {
             },
         },
     },
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, artifacts::SOURCE, disk::SOURCE],
 }
 

@@ -37,6 +37,7 @@ module::stage! {
             },
         },
     },
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, disk::SOURCE, common::SOURCE],
 }
 

@@ -68,6 +68,7 @@ module::stage! {
         "devices": {"type": "object", "additionalProperties": true},
         "mounts": {"type": "array"},
     },
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, artifacts::SOURCE],
 }
 

@@ -36,6 +36,7 @@ struct Integrity {
 
 module::stage! {
     file: "experimental_ostree_config.rs", name: "org.osbuild.experimental.ostree.config", options: Options, run: run,
+    needs: [Tools],
     libraries: [sysroot::SOURCE],
 }
 

@@ -114,6 +114,7 @@ struct Bare {
 
 module::stage! {
     file: "grub2_inst.rs", name: "org.osbuild.grub2.inst", options: Options, run: run,
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, common::SOURCE],
 }
 

@@ -49,6 +49,7 @@ pub struct Options {
 
 module::stage! {
     file: "grub2_iso.rs", name: "org.osbuild.grub2.iso", options: Options, run: run,
+    needs: [Tools],
     libraries: [artifacts::SOURCE],
 }
 

@@ -57,6 +57,7 @@ enum Platform {
 
 module::stage! {
     file: "grub2_iso_legacy.rs", name: "org.osbuild.grub2.iso.legacy", options: Options, run: run,
+    needs: [Tools],
     libraries: [artifacts::SOURCE],
 }
 

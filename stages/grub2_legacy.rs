@@ -161,6 +161,7 @@ impl Default for Config {
 
 module::stage! {
     file: "grub2_legacy.rs", name: "org.osbuild.grub2.legacy", options: Options, run: run,
+    needs: [Tools],
     libraries: [
         artifacts::SOURCE, include_str!("grub2.rs"), include_str!("grub2_legacy/head.cfg"),
     ],

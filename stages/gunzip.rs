@@ -24,6 +24,7 @@ module::stage! {
             "properties": {"file": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Tools],
     libraries: [archive::SOURCE_DIGEST],
 }
 

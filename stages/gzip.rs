@@ -30,6 +30,7 @@ module::stage! {
             "properties": {"file": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Tools],
     libraries: [artifacts::SOURCE, archive::SOURCE_DIGEST],
 }
 

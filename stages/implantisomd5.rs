@@ -18,6 +18,7 @@ pub struct Options {
 
 module::stage! {
     file: "implantisomd5.rs", name: "org.osbuild.implantisomd5", options: Options, run: run,
+    needs: [Tools],
     libraries: [artifacts::SOURCE],
 }
 

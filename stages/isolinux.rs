@@ -32,6 +32,7 @@ module::stage! {
             "properties": {"data": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Tools],
     libraries: [artifacts::SOURCE, include_str!("isolinux/menu.cfg")],
 }
 

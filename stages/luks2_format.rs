@@ -74,6 +74,7 @@ enum Integrity {
 module::stage! {
     file: "luks2_format.rs", name: "org.osbuild.luks2.format", options: Options, run: run,
     takes: {"devices": crate::one_device!()},
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, disk::SOURCE],
 }
 

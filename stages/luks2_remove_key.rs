@@ -22,6 +22,7 @@ pub struct Options {
 module::stage! {
     file: "luks2_remove_key.rs", name: "org.osbuild.luks2.remove-key", options: Options, run: run,
     takes: {"devices": crate::one_device!()},
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, disk::SOURCE],
 }
 

@@ -38,6 +38,7 @@ struct Wanted {
 module::stage! {
     file: "lvm2_create.rs", name: "org.osbuild.lvm2.create", options: Options, run: run,
     takes: {"devices": crate::one_device!()},
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, disk::SOURCE],
 }
 

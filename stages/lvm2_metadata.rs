@@ -32,6 +32,7 @@ pub struct Options {
 module::stage! {
     file: "lvm2_metadata.rs", name: "org.osbuild.lvm2.metadata", options: Options, run: run,
     takes: {"devices": crate::one_device!()},
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, disk::SOURCE, include_str!("lvm2_create.rs")],
 }
 

@@ -32,6 +32,7 @@ enum Profile {
 module::stage! {
     file: "mkfs_btrfs.rs", name: "org.osbuild.mkfs.btrfs", options: Options, run: run,
     takes: {"devices": crate::one_device!()},
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, disk::SOURCE],
 }
 

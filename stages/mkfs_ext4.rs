@@ -35,6 +35,7 @@ pub struct Options {
 module::stage! {
     file: "mkfs_ext4.rs", name: "org.osbuild.mkfs.ext4", options: Options, run: run,
     takes: {"devices": crate::one_device!()},
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, disk::SOURCE],
 }
 

@@ -40,6 +40,7 @@ struct Geometry {
 module::stage! {
     file: "mkfs_fat.rs", name: "org.osbuild.mkfs.fat", options: Options, run: run,
     takes: {"devices": crate::one_device!()},
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, disk::SOURCE],
 }
 

@@ -26,6 +26,7 @@ pub struct Options {
 module::stage! {
     file: "mkfs_xfs.rs", name: "org.osbuild.mkfs.xfs", options: Options, run: run,
     takes: {"devices": crate::one_device!()},
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, disk::SOURCE],
 }
 

@@ -24,7 +24,10 @@ pub struct Options {
     image: String,
 }
 
-module::stage! { file: "mks390image.rs", name: "org.osbuild.mks390image", options: Options, run: run }
+module::stage! {
+    file: "mks390image.rs", name: "org.osbuild.mks390image", options: Options, run: run,
+    needs: [Tools],
+}
 
 fn run(args: Args<Options>) -> Result<()> {
     let (tree, options) = (&args.tree, &args.options);

@@ -23,6 +23,7 @@ pub struct Options {
 module::stage! {
     file: "mkswap.rs", name: "org.osbuild.mkswap", options: Options, run: run,
     takes: {"devices": crate::one_device!()},
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, disk::SOURCE],
 }
 

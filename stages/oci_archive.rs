@@ -52,6 +52,7 @@ module::stage! {
             "patternProperties": {r"layer\.[1-9]\d*": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Tools],
     libraries: [archive::SOURCE_DIGEST, common::SOURCE],
 }
 

@@ -71,7 +71,10 @@ struct Override {
     value: serde_json::Value,
 }
 
-module::stage! { file: "oscap_autotailor.rs", name: "org.osbuild.oscap.autotailor", options: Options, run: run }
+module::stage! {
+    file: "oscap_autotailor.rs", name: "org.osbuild.oscap.autotailor", options: Options, run: run,
+    needs: [Tools],
+}
 
 fn run(args: Args<Options>) -> Result<()> {
     let dir = tempfile::tempdir().context("cannot make a scratch directory")?;

@@ -63,7 +63,7 @@ module::stage! {
         },
     },
     capabilities: ["CAP_MAC_ADMIN"],
-    needs: [FileCapabilities, Mounts, Labels],
+    needs: [FileCapabilities, Mounts, Labels, Tools],
     libraries: [
         sysroot::SOURCE, labels::SOURCE, include_str!("ostree_fillvar.rs"), include_str!("ostree_remotes.rs"),
     ],

@@ -35,6 +35,7 @@ module::stage! {
         "mounts": {"type": "array"},
     },
     capabilities: ["CAP_MAC_ADMIN"],
+    needs: [Tools],
     libraries: [sysroot::SOURCE],
 }
 

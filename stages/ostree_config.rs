@@ -43,6 +43,7 @@ struct Sysroot {
 
 module::stage! {
     file: "ostree_config.rs", name: "org.osbuild.ostree.config", options: Options, run: run,
+    needs: [Tools],
     libraries: [sysroot::SOURCE],
 }
 

@@ -39,7 +39,7 @@ module::stage! {
         },
     },
     capabilities: ["CAP_MAC_ADMIN"],
-    needs: [FileCapabilities, Mounts],
+    needs: [FileCapabilities, Mounts, Tools],
     libraries: [sysroot::SOURCE],
 }
 

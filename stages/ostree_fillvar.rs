@@ -17,7 +17,7 @@ pub struct Options {
 
 module::stage! {
     file: "ostree_fillvar.rs", name: "org.osbuild.ostree.fillvar", options: Options, run: run,
-    needs: [FileCapabilities, Mounts],
+    needs: [FileCapabilities, Mounts, Tools],
     libraries: [sysroot::SOURCE],
 }
 

@@ -20,6 +20,8 @@ pub struct Options {
 
 module::stage! {
     file: "ostree_genkey.rs", name: "org.osbuild.ostree.genkey", options: Options, run: run,
+
+    needs: [Tools],
 }
 
 /// The length of a seed and of a public key, at the end of what openssl prints of them (RFC 8410).

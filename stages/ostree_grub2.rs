@@ -36,6 +36,7 @@ module::stage! {
         "devices": {"type": "object", "additionalProperties": true},
         "mounts": {"type": "array"},
     },
+    needs: [Tools],
     libraries: [sysroot::SOURCE],
 }
 

@@ -47,6 +47,7 @@ impl Default for Options {
 
 module::stage! {
     file: "ostree_init.rs", name: "org.osbuild.ostree.init", options: Options, run: run,
+    needs: [Tools],
     libraries: [sysroot::SOURCE],
 }
 

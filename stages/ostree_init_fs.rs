@@ -15,7 +15,7 @@ pub struct Options {}
 
 module::stage! {
     file: "ostree_init_fs.rs", name: "org.osbuild.ostree.init-fs", options: Options, run: run,
-    needs: [FileCapabilities],
+    needs: [FileCapabilities, Tools],
     libraries: [sysroot::SOURCE],
 }
 

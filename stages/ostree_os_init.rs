@@ -15,7 +15,7 @@ pub struct Options {
 
 module::stage! {
     file: "ostree_os_init.rs", name: "org.osbuild.ostree.os-init", options: Options, run: run,
-    needs: [FileCapabilities],
+    needs: [FileCapabilities, Tools],
     libraries: [sysroot::SOURCE],
 }
 

@@ -23,6 +23,7 @@ module::stage! {
             "properties": {"commits": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Tools],
     libraries: [sysroot::SOURCE],
 }
 

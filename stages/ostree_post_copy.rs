@@ -23,7 +23,7 @@ module::stage! {
         "devices": {"type": "object", "additionalProperties": true},
         "mounts": {"type": "array"},
     },
-    needs: [FileCapabilities],
+    needs: [FileCapabilities, Tools],
     libraries: [sysroot::SOURCE],
 }
 

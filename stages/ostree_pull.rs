@@ -27,7 +27,7 @@ module::stage! {
         },
     },
     capabilities: ["CAP_MAC_ADMIN"],
-    needs: [FileCapabilities],
+    needs: [FileCapabilities, Tools],
     libraries: [sysroot::SOURCE],
 }
 

@@ -41,6 +41,7 @@ pub(crate) struct Remote {
 
 module::stage! {
     file: "ostree_remotes.rs", name: "org.osbuild.ostree.remotes", options: Options, run: run,
+    needs: [Tools],
     libraries: [sysroot::SOURCE],
 }
 

@@ -21,7 +21,7 @@ pub struct Options {
 module::stage! {
     file: "ostree_selinux.rs", name: "org.osbuild.ostree.selinux", options: Options, run: run,
     capabilities: ["CAP_MAC_ADMIN"],
-    needs: [Labels],
+    needs: [Labels, Tools],
     libraries: [sysroot::SOURCE, labels::SOURCE],
 }
 

@@ -23,6 +23,7 @@ pub struct Options {
 
 module::stage! {
     file: "ostree_sign.rs", name: "org.osbuild.ostree.sign", options: Options, run: run,
+    needs: [Tools],
     libraries: [sysroot::SOURCE],
 }
 

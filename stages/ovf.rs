@@ -75,6 +75,7 @@ impl Default for VirtualBox {
 
 module::stage! {
     file: "ovf.rs", name: "org.osbuild.ovf", options: Options, run: run,
+    needs: [Tools],
     libraries: [include_str!("ovf/descriptor.rs"), artifacts::SOURCE],
 }
 

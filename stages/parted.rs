@@ -50,6 +50,7 @@ struct Partition {
 module::stage! {
     file: "parted.rs", name: "org.osbuild.parted", options: Options, run: run,
     takes: {"devices": crate::one_device!()},
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, disk::SOURCE],
 }
 

@@ -109,6 +109,7 @@ module::stage! {
             "properties": {"image": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, include_str!("qemu/stand_in.rs")],
 }
 

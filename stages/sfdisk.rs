@@ -58,6 +58,7 @@ struct Partition {
 module::stage! {
     file: "sfdisk.rs", name: "org.osbuild.sfdisk", options: Options, run: run,
     takes: {"devices": crate::one_device!()},
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, disk::SOURCE],
 }
 

@@ -68,6 +68,7 @@ struct Partition {
 module::stage! {
     file: "sgdisk.rs", name: "org.osbuild.sgdisk", options: Options, run: run,
     takes: {"devices": crate::one_device!()},
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, disk::SOURCE, include_str!("sgdisk/space.rs"), TYPES],
 }
 

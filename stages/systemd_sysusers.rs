@@ -12,7 +12,10 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub struct Options {}
 
-module::stage! { file: "systemd_sysusers.rs", name: "org.osbuild.systemd-sysusers", options: Options, run: run }
+module::stage! {
+    file: "systemd_sysusers.rs", name: "org.osbuild.systemd-sysusers", options: Options, run: run,
+    needs: [Tools],
+}
 
 fn run(args: Args<Options>) -> Result<()> {
     let mut tool = Tool::new("systemd-sysusers").arg("--root").arg(args.tree.path());

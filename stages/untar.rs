@@ -29,7 +29,7 @@ module::stage! {
             "properties": {"file": {"type": "object", "additionalProperties": true}},
         },
     },
-    needs: [FileCapabilities, DeviceNodes],
+    needs: [FileCapabilities, DeviceNodes, Tools],
     libraries: [archive::SOURCE_DIGEST],
 }
 

@@ -69,6 +69,7 @@ module::stage! {
             "properties": {"image": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Tools],
     libraries: [artifacts::SOURCE],
 }
 

@@ -25,6 +25,7 @@ module::stage! {
         "devices": crate::one_device!(),
         "inputs": {"type": "object", "additionalProperties": true}
     },
+    needs: [Tools],
     libraries: [image::SOURCE_DIGEST, disk::SOURCE],
 }
 

@@ -85,6 +85,7 @@ module::stage! {
             "properties": {"tree": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Tools],
     libraries: [include_str!("xorrisofs/arguments.rs"), artifacts::SOURCE],
 }
 

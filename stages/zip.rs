@@ -33,6 +33,7 @@ module::stage! {
             "properties": {"tree": {"type": "object", "additionalProperties": true}},
         },
     },
+    needs: [Tools],
     libraries: [archive::SOURCE_DIGEST],
 }
 

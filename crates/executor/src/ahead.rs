@@ -3,27 +3,27 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use sandbox::{Nursery, Running};
+use sandbox::Nursery;
 
-/// What makes the boxes of a pipeline's stages ahead, once there is one to be like. Of one thread: all die with it.
+/// What makes the boxes of a pipeline's stages ahead. Of one thread: all die with it.
 #[derive(Debug, Default)]
-pub(crate) struct Ahead(Mutex<Option<Nursery>>);
+pub(crate) struct Ahead(Mutex<Nursery>);
 
 impl Ahead {
-    /// Does `start` with the nursery, if there is one.
-    pub(crate) fn start<T>(&self, start: impl FnOnce(Option<&mut Nursery>) -> T) -> T {
-        start(self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut())
+    /// Does `start` with the nursery: only where another stage follows it pays to make one.
+    pub(crate) fn start<T>(&self, is_followed: bool, start: impl FnOnce(Option<&mut Nursery>) -> T) -> T {
+        let mut nursery = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        start(Some(&mut *nursery).filter(|nursery| is_followed || nursery.is_used()))
     }
 
-    /// Has a box begun like this one. Where none can be made the next stage, which makes its own then, says why.
-    pub(crate) fn begin(&self, running: &Running) {
+    /// Has a box begun like the last one, for a stage that may make `sockets` or for one that may not. Where none can be made
+    /// the next stage, which makes its own then, says why.
+    pub(crate) fn begin(&self, sockets: bool) {
         let _span = trace::span("begin the next box");
         let mut nursery = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let suits = nursery.take().filter(|nursery| nursery.is_like(running));
-        *nursery = suits.or_else(|| Nursery::like(running).ok());
-        if let Some(failed) = nursery.as_mut().and_then(|nursery| nursery.begin().err()) {
+        if let Err(failed) = nursery.begin(sockets) {
             trace::span("no box").note("why", failed.to_string());
-            *nursery = None;
+            *nursery = Nursery::default();
         }
     }
 }

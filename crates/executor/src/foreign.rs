@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use manifest::{ModuleKind, Version};
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ impl Foreign {
                 self.programs.iter().filter(named).cloned().collect()
             },
             digest: hex::encode(hash.finalize()),
-            meta: metadata(&code, meta_text.as_deref()),
+            meta: Arc::new(metadata(&code, meta_text.as_deref())),
         })
     }
 

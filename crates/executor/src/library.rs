@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use manifest::{ModuleKind, Schemas, Version};
 use serde_json::Value;
@@ -44,7 +44,7 @@ pub struct ModuleInfo {
     pub programs: Vec<Program>,
     /// A digest of all that decides what it does.
     pub digest: String,
-    pub meta: Value,
+    pub meta: Arc<Value>,
 }
 
 impl ModuleInfo {
@@ -189,12 +189,14 @@ impl Library {
     /// The metadata of a module, as in its `.meta.json`; `Null` for one that has none.
     pub fn meta(&self, kind: ModuleKind, name: &str) -> Option<Value> {
         if let Some(module) = self.foreign(kind, name) {
-            return Some(module.meta);
+            return Some(module.meta.as_ref().clone());
         }
         match kind {
             ModuleKind::Source => self.source(name).map(|source| source.meta.clone()),
             ModuleKind::Input => crate::inputs::meta(name),
-            ModuleKind::Stage | ModuleKind::Assembler => self.find(kind, name).map(|module| module.meta),
+            ModuleKind::Stage | ModuleKind::Assembler => {
+                self.find(kind, name).map(|module| module.meta.as_ref().clone())
+            }
             ModuleKind::Device => crate::devices::meta(name),
             ModuleKind::Mount => crate::mounts::meta(name),
         }
@@ -248,7 +250,8 @@ impl Schemas for Library {
     }
 }
 
-/// Looks for the modules beside this executable, in `../lib/osbuild`, and where they were installed.
+/// Looks for the modules beside this executable, in `../lib/osbuild`, and where they were installed: the executable with them,
+/// without links on the way.
 fn find_modules() -> Result<PathBuf> {
     let this = std::env::current_exe().map_err(|e| Error::io("find", "/proc/self/exe", e))?;
     let beside = this.parent().unwrap_or(Path::new("/"));
@@ -260,16 +263,18 @@ fn find_modules() -> Result<PathBuf> {
         path.metadata()
             .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
     };
-    places.iter().find(executable).cloned().ok_or_else(|| {
+    let found = places.iter().find(executable);
+    let resolved = |path: &PathBuf| std::fs::canonicalize(path).map_err(|e| Error::io("find", path, e));
+    found.map(resolved).unwrap_or_else(|| {
         let looked = places
             .iter()
             .map(|path| path.display().to_string())
             .collect::<Vec<_>>()
             .join(", ");
-        Error::Library {
+        Err(Error::Library {
             message: format!("the modules are nowhere: looked for {looked}"),
             hint: "`cargo build --release` makes them beside osbuild, `cargo xtask install` installs them"
                 .into(),
-        }
+        })
     })
 }

@@ -6,7 +6,7 @@ mod note;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use manifest::ModuleKind;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ struct Known {
     all: bool,
     asked: BTreeSet<String>,
     /// By folder and name.
-    metas: BTreeMap<(&'static str, String), Value>,
+    metas: BTreeMap<(&'static str, String), Arc<Value>>,
     /// What the store does not have a note of.
     news: BTreeMap<String, Metas>,
 }
@@ -79,7 +79,7 @@ impl Own {
                 let metas: Metas = of.map(|((folder, _), meta)| (*folder, meta.clone())).collect();
                 known.news.insert(name.clone(), metas);
             }
-            known.metas.extend(described);
+            known.metas.extend(shared(described));
         }
         known.asked.extend(names.iter().cloned());
         Ok(())
@@ -104,14 +104,14 @@ impl Own {
     pub(crate) fn prepare_all(&self) -> Result<()> {
         let mut known = self.known();
         if !known.all {
-            known.metas = describe(&self.executable, &[])?;
+            known.metas = shared(describe(&self.executable, &[])?).collect();
             known.all = true;
         }
         Ok(())
     }
 
     /// The metadata of a module.
-    pub(crate) fn get(&self, kind: ModuleKind, name: &str) -> Option<Value> {
+    pub(crate) fn get(&self, kind: ModuleKind, name: &str) -> Option<Arc<Value>> {
         // whoever did not prepare pays for a process of its own; that it fails was told where it was prepared
         self.prepare(&[name.to_owned()].into()).ok()?;
         self.known().metas.get(&(kind.folder(), name.to_owned())).cloned()
@@ -130,9 +130,13 @@ impl Known {
     fn learn(&mut self, name: &str, metas: Metas) {
         let keyed = metas
             .into_iter()
-            .map(|(folder, meta)| ((folder, name.to_owned()), meta));
+            .map(|(folder, meta)| ((folder, name.to_owned()), Arc::new(meta)));
         self.metas.extend(keyed);
     }
+}
+
+fn shared<K>(metas: impl IntoIterator<Item = (K, Value)>) -> impl Iterator<Item = (K, Arc<Value>)> {
+    metas.into_iter().map(|(key, meta)| (key, Arc::new(meta)))
 }
 
 /// Asks the executable about the modules `names`, or about all; keyed by folder and name.

@@ -58,6 +58,11 @@ impl<'a> Profile<'a> {
         !self.foreign && (*needed == true || by_option().unwrap_or(false))
     }
 
+    /// Whether what it runs may make sockets, which reach no farther than its box.
+    pub fn sockets(&self) -> bool {
+        self.foreign || self.meta["needs"]["sockets"] != false
+    }
+
     fn says(&self, what: &str) -> bool {
         !self.foreign && self.meta["needs"][what] == true
     }
@@ -83,16 +88,16 @@ mod tests {
     fn ours_get_what_they_name_and_foreign_ones_the_usual() {
         let meta = json!({
             "capabilities": ["CAP_MAC_ADMIN"],
-            "needs": {"capabilities": ["CAP_CHOWN", "CAP_MAC_ADMIN"], "labels": true, "device_nodes": false},
+            "needs": {"capabilities": ["CAP_CHOWN", "CAP_MAC_ADMIN"], "labels": true, "device_nodes": false, "sockets": false},
         });
         let ours = Profile::of(&meta, false);
         let both = vec![Capability::CAP_CHOWN, Capability::CAP_MAC_ADMIN];
         assert_eq!(ours.capabilities(), Ok(both));
-        assert!(ours.labels() && !ours.device_nodes());
+        assert!(ours.labels() && !ours.device_nodes() && !ours.sockets());
         // what it says of itself is not believed
         let foreign = Profile::of(&meta, true);
         let all = foreign.capabilities().unwrap();
-        assert!(!foreign.labels() && all.contains(&Capability::CAP_MAC_ADMIN));
+        assert!(!foreign.labels() && foreign.sockets() && all.contains(&Capability::CAP_MAC_ADMIN));
         assert!(all.contains(&Capability::CAP_SYS_ADMIN));
         let sometimes = json!({"needs": {"loop_devices": {"option": "/bootloader/type", "is": "zipl"}}});
         let devices =

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use manifest::Stage;
-use sandbox::{Ended, UserNamespace};
+use sandbox::{Ended, Nursery, UserNamespace};
 use serde_json::Value;
 use store::{NewTree, Object, Store};
 
@@ -51,8 +51,8 @@ pub(crate) struct Job<'a> {
     pub(crate) bounds: &'a Bounds<'a>,
     /// Boxes that are begun before their stages.
     pub(crate) ahead: &'a Ahead,
-    /// Whether the pipeline's next stage has use for one.
-    pub(crate) is_followed: bool,
+    /// Whether the pipeline's next stage has use for one, and then whether it may make sockets.
+    pub(crate) next_makes_sockets: Option<bool>,
     /// The foreign inputs, devices and mounts.
     pub(crate) services: &'a services::Modules,
     /// How the devices and mounts that are ours are had.
@@ -230,17 +230,17 @@ impl Job<'_> {
             None => {
                 // services have mounts that a box begun elsewhere does not see
                 let group = self.bounds.group()?;
-                let running = self.ahead.start(|nursery| {
+                let start = |nursery: Option<&mut Nursery>| {
                     let nursery = nursery.filter(|_| served.is_none());
                     sandbox::start_from(nursery, plan, self.users, write, group)
-                });
-                Running::Here(running?)
+                };
+                Running::Here(self.ahead.start(self.next_makes_sockets.is_some(), start)?)
             }
         };
         let watch = self.cancel.watch(running.killer());
         drop(setting_up);
-        if let (Running::Here(running), None, true) = (&running, &served, self.is_followed) {
-            self.ahead.begin(running);
+        if let (Running::Here(_), None, Some(sockets)) = (&running, &served, self.next_makes_sockets) {
+            self.ahead.begin(sockets);
         }
         let running_span = trace::span("run");
         let mut output = Output::new(Some(log));
@@ -333,6 +333,7 @@ impl Job<'_> {
         plan.command.env.push(("TERM".into(), term));
         // a person looks around with more than the module has
         plan.capabilities = sandbox::DEFAULT_CAPABILITIES.to_vec();
+        plan.sockets = true;
         let shell = self.cancel.open_shell();
         let running = sandbox::start_in(plan, self.users, output, self.bounds.group()?)?;
         let watch = self.cancel.watch(running.killer());

@@ -9,6 +9,9 @@ pub enum Need {
     FileCapabilities,
     /// It mounts, in the mount table of its box.
     Mounts,
+    /// It runs tools of the build root, itself or by a library. Without this or more it cannot start any: that takes a pair of
+    /// sockets.
+    Tools,
     /// It runs programs of the tree, with the tree as their root and the box's `/proc`, `/sys` and `/dev` in it.
     Chroot,
     /// It runs tools of container images: they look for the capability to make device nodes, though a box can make none.
@@ -59,9 +62,18 @@ impl Need {
                 "CAP_SYS_NICE",
                 "CAP_SYS_RESOURCE",
             ],
-            Self::Labels | Self::DeviceNodes => &[],
+            Self::Tools | Self::Labels | Self::DeviceNodes => &[],
             Self::LoopDevices => &["CAP_MKNOD", "CAP_SYS_ADMIN"],
             Self::LoopDevicesForZipl => &["CAP_SYS_ADMIN"],
+        }
+    }
+
+    /// Whether programs run, which may make sockets, if only to talk to each other.
+    fn sockets(self) -> bool {
+        match self {
+            Self::FileCapabilities | Self::Mounts | Self::Labels | Self::DeviceNodes => false,
+            Self::Tools | Self::Chroot | Self::ImageTools | Self::Anything => true,
+            Self::LoopDevices | Self::LoopDevicesForZipl => true,
         }
     }
 
@@ -70,6 +82,7 @@ impl Need {
         match self {
             Self::FileCapabilities => "give files capabilities",
             Self::Mounts => "mount in its box",
+            Self::Tools => "run tools of the build root",
             Self::Chroot => "run programs of the tree, with the tree as their root",
             Self::ImageTools => "run tools of container images",
             Self::Anything => "run scripts of packages, or tools whose needs are their own",
@@ -82,7 +95,7 @@ impl Need {
 }
 
 /// `needs` of a module's metadata: `capabilities`, all that it gets, sorted; `to`, what for, in words; whether the executor
-/// sets `labels` and makes `device_nodes` and `loop_devices` for it, the last perhaps only where an option has a value.
+/// lets `sockets` be made, sets `labels` and makes `device_nodes` and `loop_devices` for it, the last perhaps only where an option has a value.
 pub(crate) fn describe(needs: &[Need], more: &[&'static str]) -> Value {
     let own = needs.iter().flat_map(|need| need.capabilities());
     let mut all: Vec<&str> = FILES.iter().chain(own).chain(more).copied().collect();
@@ -98,6 +111,7 @@ pub(crate) fn describe(needs: &[Need], more: &[&'static str]) -> Value {
     json!({
         "capabilities": all,
         "to": words,
+        "sockets": needs.iter().any(|need| need.sockets()),
         "labels": needs.contains(&Need::Labels),
         "device_nodes": needs.contains(&Need::DeviceNodes),
         "loop_devices": loop_devices,

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 /// A command of the build root. What it prints is the module's log; a failure is an error that names the command.
 #[derive(Debug)]
@@ -110,10 +110,7 @@ impl Tool {
                 Stdio::piped()
             })
             .stdout(stdout);
-        let mut child = self
-            .command
-            .spawn()
-            .with_context(|| format!("cannot run `{line}`"))?;
+        let mut child = self.command.spawn().map_err(|error| cannot_run(&line, error))?;
         let stdin = child.stdin.take();
         let input = std::mem::take(&mut self.stdin);
         let output = std::thread::scope(|scope| {
@@ -125,4 +122,13 @@ impl Tool {
         })?;
         Ok((line, output))
     }
+}
+
+fn cannot_run(line: &str, error: std::io::Error) -> anyhow::Error {
+    // a box in which no sockets can be made refuses the pair that starts a program
+    let hint = match rustix::io::Errno::from_io_error(&error) {
+        Some(rustix::io::Errno::PERM) => " (a module that runs programs must say so: `needs: [Tools]`)",
+        _ => "",
+    };
+    anyhow::Error::new(error).context(format!("cannot run `{line}`{hint}"))
 }

@@ -136,7 +136,7 @@ pub(crate) fn apply(step: &Step<'_>, ids: Ids) -> Raw<()> {
         Step::Capabilities { mask } => capabilities::keep(mask & capabilities::permitted()?),
         Step::Limit { processes } => limit_processes(*processes),
         // without a program it would be no filter
-        Step::Filter => filter(seccomp::prepared().ok_or(libc::EINVAL)?),
+        Step::Filter { sockets } => filter(seccomp::prepared(*sockets).ok_or(libc::EINVAL)?),
     }
 }
 

@@ -82,9 +82,10 @@ pub(crate) fn sockets() -> Result<(OwnedFd, OwnedFd)> {
 }
 
 /// The flags of clone(2) for the namespaces that a box has from the beginning.
-pub(crate) fn namespaces() -> libc::c_int {
+pub(crate) fn namespaces(own_network: bool) -> libc::c_int {
+    let network = if own_network { libc::CLONE_NEWNET } else { 0 };
     lifted::namespaces(
-        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWNET,
+        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | network,
     )
 }
 
@@ -113,17 +114,8 @@ impl<'a> Prepared<'a> {
 }
 
 impl Begun {
-    pub(crate) fn new(first: First, common: Arc<Common>, ends: Ends) -> Self {
-        Self {
-            first,
-            common,
-            report: ends.report,
-            socket: ends.socket,
-        }
-    }
-
     /// Clones this process.
-    pub(crate) fn here(common: Common) -> Result<Self> {
+    pub(crate) fn here(common: Arc<Common>) -> Result<Self> {
         let (ours, theirs) = Ends::new()?;
         let stack = Stack::new();
         let prepared = Prepared {
@@ -131,14 +123,19 @@ impl Begun {
             socket: theirs.socket.as_raw_fd(),
             ..Prepared::new(&common, &stack)
         };
-        let pid = sys::clone_process(namespaces())
+        let pid = sys::clone_process(namespaces(true))
             .map_err(|e| Error::setup("making the namespaces", std::io::Error::from_raw_os_error(e)))?;
         if pid == 0 {
             // so that an executor that dies closes the last other end
             sys::close(ours.socket.as_raw_fd());
             child::first_process(&prepared);
         }
-        Ok(Self::new(First::new(pid)?, Arc::new(common), ours))
+        Ok(Self {
+            first: First::new(pid)?,
+            common,
+            report: ours.report,
+            socket: ours.socket,
+        })
     }
 }
 

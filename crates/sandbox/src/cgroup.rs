@@ -9,8 +9,9 @@
 
 mod hierarchy;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -42,8 +43,16 @@ pub struct Hits {
 pub struct Group {
     /// Each directory once.
     dirs: Vec<PathBuf>,
-    memory: Option<(Hierarchy, PathBuf)>,
-    processes: Option<PathBuf>,
+    /// How often these limits were met.
+    memory: Option<Counter>,
+    processes: Option<Counter>,
+}
+
+/// A number in a file of the kernel's, which stays open: it is read twice a stage.
+#[derive(Debug)]
+struct Counter {
+    file: File,
+    word: &'static str,
 }
 
 /// A way into a directory of a group.
@@ -109,8 +118,14 @@ impl Group {
             let (hierarchy, dir) = group.directory(controller, &name, hierarchies).map_err(fail)?;
             controller.set(&hierarchy, &dir, limits).map_err(fail)?;
             match controller {
-                Controller::Memory => group.memory = Some((hierarchy, dir)),
-                Controller::Processes => group.processes = Some(dir),
+                Controller::Memory => {
+                    let name = match hierarchy.unified {
+                        true => "memory.events",
+                        false => "memory.oom_control",
+                    };
+                    group.memory = Counter::open(&dir.join(name), "oom_kill");
+                }
+                Controller::Processes => group.processes = Counter::open(&dir.join("pids.events"), "max"),
                 Controller::Cpu => {}
             }
         }
@@ -163,21 +178,10 @@ impl Group {
 
     /// How often each limit was met so far.
     pub fn hits(&self) -> Hits {
-        let memory = self.memory.as_ref().map(|(hierarchy, dir)| {
-            let file = if hierarchy.unified {
-                "memory.events"
-            } else {
-                "memory.oom_control"
-            };
-            count(&dir.join(file), "oom_kill")
-        });
-        let processes = self
-            .processes
-            .as_ref()
-            .map(|dir| count(&dir.join("pids.events"), "max"));
+        let read = |counter: &Option<Counter>| counter.as_ref().and_then(Counter::read);
         Hits {
-            memory: memory.unwrap_or_default(),
-            processes: processes.unwrap_or_default(),
+            memory: read(&self.memory).unwrap_or_default(),
+            processes: read(&self.processes).unwrap_or_default(),
         }
     }
 }
@@ -198,14 +202,21 @@ impl Drop for Group {
     }
 }
 
-/// The number after a word in a file of `word number` lines.
-fn count(file: &Path, word: &str) -> u64 {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
-    lines
-        .find(|(name, _)| *name == word)
-        .and_then(|(_, number)| number.trim().parse().ok())
-        .unwrap_or_default()
+impl Counter {
+    /// The number after `word` in a file of `word number` lines. A kernel that does not count has no such file.
+    fn open(file: &Path, word: &'static str) -> Option<Self> {
+        File::open(file).ok().map(|file| Self { file, word })
+    }
+
+    fn read(&self) -> Option<u64> {
+        // several times as long as these files are
+        let mut bytes = [0; 1024];
+        let length = self.file.read_at(&mut bytes, 0).ok()?;
+        let text = std::str::from_utf8(&bytes[..length]).ok()?;
+        let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+        let (_, number) = lines.find(|(name, _)| *name == self.word)?;
+        number.trim().parse().ok()
+    }
 }
 
 #[cfg(test)]
@@ -288,8 +299,12 @@ mod tests {
     #[test]
     fn the_numbers_of_events_are_read() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "oom 3\noom_kill 2\n").unwrap();
-        assert_eq!(count(file.path(), "oom_kill"), 2);
-        assert_eq!(count(Path::new("/does/not/exist"), "oom_kill"), 0);
+        let counter = Counter::open(file.path(), "oom_kill").unwrap();
+        assert_eq!(counter.read(), None);
+        for number in [2, 13] {
+            std::fs::write(file.path(), format!("oom 3\noom_kill {number}\n")).unwrap();
+            assert_eq!(counter.read(), Some(number));
+        }
+        assert!(Counter::open(Path::new("/does/not/exist"), "oom_kill").is_none());
     }
 }

@@ -45,7 +45,7 @@ impl Guard {
     /// The part that a step of the set-up belongs to.
     pub(crate) fn of(step: &Step<'_>) -> Option<Self> {
         match step {
-            Step::Filter => Some(Self::Seccomp),
+            Step::Filter { .. } => Some(Self::Seccomp),
             Step::Limit { .. } => Some(Self::Limits),
             Step::Proc { .. } | Step::Sys { .. } | Step::Protect { .. } | Step::Mask { .. } => {
                 Some(Self::Proc)
@@ -68,7 +68,7 @@ impl Guard {
         }
     }
 
-    fn bit(self) -> u8 {
+    pub(crate) fn bit(self) -> u8 {
         1 << self as u8
     }
 }

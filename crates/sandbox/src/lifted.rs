@@ -49,7 +49,7 @@ fn step(mut step: Step<'static>) -> Option<Step<'static>> {
         *read_only &= !lifted!("read-only");
     }
     match step {
-        Step::Filter if lifted!("filter") => None,
+        Step::Filter { .. } if lifted!("filter") => None,
         Step::Capabilities { .. } if lifted!("capabilities") => None,
         Step::OwnGroups if lifted!("groups") => None,
         Step::Protect { .. } | Step::Mask { .. } if lifted!("switches") => None,

@@ -275,7 +275,7 @@ mod tests {
                 content: vec![7; 3 << 20].into(),
             },
             Step::Capabilities { mask: u64::MAX },
-            Step::Filter,
+            Step::Filter { sockets: true },
         ];
         let texts = Texts {
             program: c"/bin/sh".into(),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use caps::Capability;
 use serde::{Deserialize, Serialize};
 
-use crate::Guards;
+use crate::{Guard, Guards};
 
 /// The capabilities that modules are written for, within the user namespace of the box. The list is the Python
 /// osbuild's, without those that act outside a namespace.
@@ -47,6 +47,9 @@ pub struct Plan {
     pub common: usize,
     pub hostname: String,
     pub capabilities: Vec<Capability>,
+    /// Whether what runs in the box may make sockets. Where it may not, nothing in its network namespace ever changes, and
+    /// boxes that a [nursery](crate::Nursery) begins have one together.
+    pub sockets: bool,
     pub guards: Guards,
     pub command: Command,
 }
@@ -180,6 +183,11 @@ impl Source {
 }
 
 impl Plan {
+    /// Whether the box needs a network namespace that no other box has: it may make sockets, or nobody keeps it from that.
+    pub(crate) fn needs_network(&self) -> bool {
+        self.sockets || self.guards.optional.contains(&Guard::Seccomp)
+    }
+
     /// The part of the root that is the same for every module: memory file systems, devices, `/proc`, `/sys`, the
     /// links of a merged `/usr`.
     pub fn skeleton() -> Vec<Mount> {

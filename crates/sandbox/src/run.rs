@@ -90,7 +90,7 @@ pub fn start_in(
     start_from(None, plan, users, output, group)
 }
 
-/// The same with a box that a nursery of this thread has [begun](Nursery::begin), if that makes such boxes.
+/// The same with a box from a nursery of this thread: one that it has [begun](Nursery::begin), if that is like this one.
 ///
 /// # Errors
 /// As [`start_in`].
@@ -102,16 +102,17 @@ pub fn start_from(
     group: Option<&Group>,
 ) -> Result<Running> {
     let mut plan = lifted::plan(plan);
+    let needs_network = plan.needs_network();
     // without a slash at its end
     plan.scaffold = plan.scaffold.components().collect();
     let Steps { common, own } = steps(&plan)?;
     let own = lifted::steps(own);
-    let common = Common {
+    let common = Arc::new(Common {
         steps: lifted::steps(common),
         inside: plan.scaffold.as_os_str().len() + "/".len(),
         optional: plan.guards.optional_bits(),
         ids: users.ids(),
-    };
+    });
     let command = plan.command;
     let texts = Texts {
         program: c_string(&command.program)?.into(),
@@ -149,8 +150,9 @@ pub fn start_from(
         }
     };
     let program = command.program.display().to_string();
-    let begun = nursery.filter(|nursery| nursery.makes(&common));
-    if let Some(begun) = begun.and_then(Nursery::take)
+    // what cannot be had from there fails here too, or does not
+    let begun = nursery.and_then(|nursery| nursery.take(&common, needs_network).ok().flatten());
+    if let Some(begun) = begun
         && tell(&begun)?
     {
         return Ok(Running::of(begun, own, program));
@@ -175,10 +177,6 @@ impl Running {
             own,
             program,
         }
-    }
-
-    pub(crate) fn common(&self) -> &Arc<Common> {
-        &self.common
     }
 
     /// A handle that kills the box from elsewhere.

@@ -48,37 +48,38 @@ const X32: u32 = 0x4000_0000;
 /// How many calls are compared one by one before the rest is halved.
 const IN_A_ROW: usize = 8;
 
-/// Made before a process is cloned, which may not allocate.
-static PROGRAM: OnceLock<Vec<Instruction>> = OnceLock::new();
+/// The filter without sockets and the one with them, made before a process is cloned, which may not allocate.
+static PROGRAMS: OnceLock<[Vec<Instruction>; 2]> = OnceLock::new();
 
-/// Makes the filter, once.
+/// Makes the filters, once.
 pub(crate) fn prepare() {
-    PROGRAM.get_or_init(program);
+    PROGRAMS.get_or_init(|| [false, true].map(program));
 }
 
-/// The filter of every box, if it was [made](prepare).
-pub(crate) fn prepared() -> Option<&'static [Instruction]> {
-    PROGRAM.get().map(Vec::as_slice)
+/// The filter of a box that may make sockets or may not, if it was [made](prepare).
+pub(crate) fn prepared(sockets: bool) -> Option<&'static [Instruction]> {
+    PROGRAMS.get().map(|programs| &programs[usize::from(sockets)][..])
 }
 
-fn program() -> Vec<Instruction> {
+fn program(sockets: bool) -> Vec<Instruction> {
     let mut program = vec![load(AT_ARCH)];
-    section(&mut program, &NATIVE);
+    section(&mut program, &NATIVE, sockets);
     if let Some(compat) = &COMPAT {
-        section(&mut program, compat);
+        section(&mut program, compat, sockets);
     }
     program.push(refuse(libc::ENOSYS));
     program
 }
 
 /// The rules of one architecture, passed over where the call is another one's.
-fn section(program: &mut Vec<Instruction>, table: &Table) {
+fn section(program: &mut Vec<Instruction>, table: &Table, sockets: bool) {
     let mut rules = vec![load(AT_NUMBER)];
     if table.has_x32 {
         rules.push(test(JUMP_GREATER_EQUAL, X32, 0, 1));
         rules.push(refuse(libc::ENOSYS));
     }
-    let mut calls: Vec<&Call> = table.calls.iter().collect();
+    let of_sockets = table.sockets.iter().filter(|_| !sockets);
+    let mut calls: Vec<&Call> = table.calls.iter().chain(of_sockets).collect();
     calls.sort_by_key(|call| call.number);
     let calls: Vec<&[&Call]> = calls.chunk_by(|a, b| a.number == b.number).collect();
     search(&mut rules, &calls);
@@ -182,12 +183,12 @@ mod tests {
 
     /// What the kernel would answer: the few instructions, carried out.
     fn run(arch: u32, number: u32, arguments: [u32; 6]) -> u32 {
-        run_counting(arch, number, arguments).0
+        run_counting(true, arch, (number, arguments)).0
     }
 
     /// The same, and how many instructions that took.
-    fn run_counting(arch: u32, number: u32, arguments: [u32; 6]) -> (u32, usize) {
-        let program = program();
+    fn run_counting(sockets: bool, arch: u32, (number, arguments): (u32, [u32; 6])) -> (u32, usize) {
+        let program = program(sockets);
         let (mut at, mut word, mut steps) = (0usize, 0u32, 0);
         loop {
             let instruction = program[at];
@@ -244,14 +245,23 @@ mod tests {
 
     #[test]
     fn no_answer_takes_many_steps() {
-        let program = program();
-        for number in 0..600 {
-            let (answer, steps) = run_counting(NATIVE.arch, number, [0; 6]);
-            assert!(
-                steps < 30,
-                "{number}: {answer:#x} after {steps} of {}",
-                program.len()
-            );
+        for (sockets, number) in [true, false]
+            .into_iter()
+            .flat_map(|it| (0..600).map(move |n| (it, n)))
+        {
+            let (answer, steps) = run_counting(sockets, NATIVE.arch, (number, [0; 6]));
+            assert!(steps < 30, "{number}: {answer:#x} after {steps}");
+        }
+    }
+
+    #[test]
+    fn sockets_are_refused_where_there_are_none() {
+        for table in [&NATIVE].into_iter().chain(&COMPAT) {
+            for call in table.sockets {
+                let of = |sockets| run_counting(sockets, table.arch, (call.number, [1, 1, 0, 0, 0, 0])).0;
+                assert_eq!(of(true), ALLOW, "{call:?}");
+                assert_eq!(of(false), ERRNO | libc::EPERM as u32, "{call:?}");
+            }
         }
     }
 

@@ -116,8 +116,8 @@ pub enum Step<'a> {
     Capabilities { mask: u64 },
     /// Limits how many processes and threads the user may have.
     Limit { processes: u64 },
-    /// Has the kernel refuse system calls by the filter of every box, for good.
-    Filter,
+    /// Has the kernel refuse system calls by the filter of every box, for good; perhaps those that make sockets too.
+    Filter { sockets: bool },
 }
 
 impl std::fmt::Display for Step<'_> {
@@ -155,7 +155,7 @@ impl std::fmt::Display for Step<'_> {
             Self::OwnMounts => write!(f, "making the mount namespace"),
             Self::Capabilities { .. } => write!(f, "dropping capabilities"),
             Self::Limit { .. } => write!(f, "limiting the number of processes"),
-            Self::Filter => write!(f, "filtering system calls (seccomp)"),
+            Self::Filter { .. } => write!(f, "filtering system calls (seccomp)"),
         }
     }
 }
@@ -185,8 +185,10 @@ pub fn steps(plan: &Plan) -> Result<Steps> {
     builder.steps.push(Step::Hostname {
         name: c_string(OsStr::new(&plan.hostname))?.into(),
     });
-    builder.steps.push(Step::Loopback);
     let common = std::mem::take(&mut builder.steps);
+    if plan.sockets {
+        builder.steps.push(Step::Loopback);
+    }
     // shows the group that the box is in by now as the root of all
     builder.steps.push(Step::OwnGroups);
     for mount in own {
@@ -208,7 +210,9 @@ pub fn steps(plan: &Plan) -> Result<Steps> {
         .iter()
         .fold(0u64, |mask, cap| mask | 1 << cap.index());
     steps.push(Step::Capabilities { mask });
-    steps.push(Step::Filter);
+    steps.push(Step::Filter {
+        sockets: plan.sockets,
+    });
     Ok(Steps { common, own: steps })
 }
 

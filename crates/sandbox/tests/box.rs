@@ -55,6 +55,7 @@ fn plan(script: &str, mounts: Vec<Mount>, scaffold: &Path) -> Plan {
         common,
         hostname: "box".into(),
         capabilities: DEFAULT_CAPABILITIES.to_vec(),
+        sockets: true,
         guards: Guards::default(),
         command: Command {
             program: "/usr/bin/sh".into(),
@@ -230,9 +231,10 @@ fn children() -> Vec<String> {
 fn nursery_after(text: &str, scaffold: &Path, users: &UserNamespace) -> Nursery {
     let (read, write) = pipe();
     let script = format!("printf '{text}'");
-    let first = start_in(plan(&script, vec![], scaffold), users, write, None).unwrap();
-    let mut nursery = Nursery::like(&first).unwrap();
-    nursery.begin().unwrap();
+    let mut nursery = Nursery::default();
+    let own = plan(&script, vec![], scaffold);
+    let first = start_from(Some(&mut nursery), own, users, write, None).unwrap();
+    nursery.begin(true).unwrap();
     assert_eq!(outcome(first, read), (Ended::Exited(0), text.into()));
     nursery
 }
@@ -291,4 +293,69 @@ fn a_box_that_was_begun_for_nothing_is_gone() {
     let scaffold = tempfile::tempdir().unwrap();
     drop(nursery_after("", scaffold.path(), &users));
     assert_eq!(children(), Vec::<String>::new());
+}
+
+/// Says which network namespace it is in and whether it gets a socket, and of the latter the errno where not.
+const NETWORK: &str = r#"readlink /proc/self/ns/net; perl -MSocket -e '
+    for (AF_UNIX, AF_INET, 16) { print socket(my $s, $_, SOCK_DGRAM, 0) ? "socket" : $!{EPERM} ? "EPERM" : $!, "\n" }
+    print socketpair(my $a, my $b, AF_UNIX, SOCK_STREAM, 0) ? "pair\n" : $!{EPERM} ? "EPERM\n" : "$!\n"'"#;
+
+/// The network namespace of a box that `nursery` has begun for one kind and that is taken for another; the rest that it says.
+fn network(nursery: &mut Nursery, begun_for: bool, plan: Plan, users: &UserNamespace) -> (String, String) {
+    nursery.begin(begun_for).unwrap();
+    let (read, write) = pipe();
+    let running = start_from(Some(nursery), plan, users, write, None).unwrap();
+    let (ended, text) = outcome(running, read);
+    assert_eq!(ended, Ended::Exited(0), "{text}");
+    let (namespace, rest) = text.split_once('\n').unwrap();
+    (namespace.to_owned(), rest.to_owned())
+}
+
+#[test]
+fn only_boxes_without_sockets_share_a_network_namespace() {
+    if !is_root() {
+        return;
+    }
+    let users = UserNamespace::new().unwrap();
+    let scaffold = tempfile::tempdir().unwrap();
+    let mut nursery = nursery_after("", scaffold.path(), &users);
+    let box_with = |sockets: bool| Plan {
+        sockets,
+        ..plan(NETWORK, vec![], scaffold.path())
+    };
+    let unguarded = || Plan {
+        guards: Guards {
+            optional: vec![Guard::Seccomp],
+            ..Guards::default()
+        },
+        ..box_with(false)
+    };
+    let (with, without) = ("socket\nsocket\nsocket\npair\n", "EPERM\n".repeat(4));
+    // the one that was begun before
+    let _ = network(&mut nursery, true, box_with(true), &users);
+    let mut shared = Vec::new();
+    let mut own = Vec::new();
+    for begun_for in [true, false, true, false] {
+        let (namespace, said) = network(&mut nursery, begun_for, box_with(true), &users);
+        assert_eq!(said, with);
+        own.push(namespace);
+        let (namespace, said) = network(&mut nursery, begun_for, box_with(false), &users);
+        assert_eq!(said, without);
+        if begun_for { &mut own } else { &mut shared }.push(namespace);
+    }
+    // where the filter may be missing, nobody shares
+    let mut other = nursery_after("", scaffold.path(), &users);
+    own.extend([0; 3].map(|_| network(&mut other, false, unguarded(), &users).0));
+    // the nurseries are still there: the numbers of their namespaces can be no other's
+    let mut theirs: Vec<PathBuf> = children()
+        .iter()
+        .map(|pid| std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap())
+        .collect();
+    theirs.push(std::fs::read_link("/proc/self/ns/net").unwrap());
+    assert_eq!(Path::new(&shared[0]), theirs[0]);
+    assert_eq!(shared[0], shared[1]);
+    assert!(
+        own.iter().all(|own| !theirs.contains(&own.into())),
+        "{own:?}, {theirs:?}"
+    );
 }

@@ -109,7 +109,7 @@ impl<'a> DiskRun<'a> {
             services: &none,
             setup: &empty,
             fill: Some(Fill { side: &side }),
-            is_followed: false,
+            next_makes_sockets: None,
             ..self.job
         };
         let log = self

@@ -60,7 +60,7 @@ impl<'a> Line<'_, 'a> {
             timeout: self.of.stage_timeout,
             bounds: self.bounds,
             ahead: &self.ahead,
-            is_followed: self.is_followed(stage),
+            next_makes_sockets: self.next_makes_sockets(stage),
             services: &modules,
             setup: &Setup::default(),
             fill: None,
@@ -174,11 +174,14 @@ impl<'a> Line<'_, 'a> {
         Ok(Ran { report, made, log })
     }
 
-    /// Whether the next stage runs in a box without services, which may be begun before that stage.
-    fn is_followed(&self, stage: &Stage) -> bool {
+    /// Whether the next stage may make sockets, where it runs in a box without services, which may be begun before that
+    /// stage.
+    fn next_makes_sockets(&self, stage: &Stage) -> Option<bool> {
         let mut rest = self.pipeline.stages.iter().skip_while(|one| one.id != stage.id);
-        let next = rest.nth(1);
-        next.is_some_and(|next| next.devices.is_empty() && next.mounts.is_empty())
+        let next = rest.nth(1)?;
+        let is_alone = next.devices.is_empty() && next.mounts.is_empty();
+        let module = self.of.library.find(next.kind, &next.name).filter(|_| is_alone)?;
+        Some(module.profile().sockets())
     }
 
     /// Has the store know the tree as that of the stage.

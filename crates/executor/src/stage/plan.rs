@@ -121,6 +121,7 @@ impl Job<'_> {
             common,
             hostname: "localhost".into(),
             capabilities: self.capabilities()?,
+            sockets: self.module.profile().sockets(),
             guards: self.bounds.guards()?,
             command,
         })
@@ -246,9 +247,13 @@ impl Job<'_> {
             writable: false,
             idmap: Idmap::Wanted,
         };
-        // resolved here: the box is given the file, and nothing of where it lies
+        // resolved here, as ours was: the box is given the file, and nothing of where it lies
         let resolved = |path: &Path| std::fs::canonicalize(path).map_err(|e| Error::io("find", path, e));
-        mounts.push(read_only(&resolved(&self.module.executable)?, module.clone()));
+        let executable = match self.module.libdir {
+            Some(_) => resolved(&self.module.executable)?,
+            None => self.module.executable.clone(),
+        };
+        mounts.push(read_only(&executable, module.clone()));
         let called = format!("{}/{}", self.module.kind.folder(), self.module.name);
         let mut args: Vec<OsString> = Vec::new();
         if let Some(libdir) = &self.module.libdir {

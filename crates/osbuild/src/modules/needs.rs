@@ -5,7 +5,7 @@ use manifest::ModuleKind;
 use serde_json::{Value, json};
 
 /// Puts into the metadata of a stage or assembler what it gets, as the executor reads it: `needs`, with `capabilities`,
-/// `to` (what for, of ours alone), `labels`, `device_nodes`, `devices`, `proc`, `network`.
+/// `to` (what for, of ours alone), `labels`, `device_nodes`, `devices`, `proc`, `network`, `sockets`.
 pub(super) fn complete(meta: &mut Value, kind: ModuleKind, foreign: bool) {
     if !matches!(kind, ModuleKind::Stage | ModuleKind::Assembler) {
         return;
@@ -38,6 +38,7 @@ pub(super) fn complete(meta: &mut Value, kind: ModuleKind, foreign: bool) {
         },
         "proc": "its own",
         "network": false,
+        "sockets": profile.sockets(),
     });
     meta["needs"] = needs;
 }
@@ -76,7 +77,13 @@ pub(super) fn lines(meta: &Value) -> String {
             "device nodes",
             executor("device_nodes", "made by the executor, when it has ended").to_owned(),
         ),
-        ("network", "never".to_owned()),
+        (
+            "network",
+            match needs["sockets"] == false {
+                true => "never, nor sockets".to_owned(),
+                false => "never".to_owned(),
+            },
+        ),
     ]
     .iter()
     .map(|(key, value)| format!("  {key}: {value}\n"))
@@ -91,14 +98,14 @@ mod tests {
     fn a_page_tells_the_needs() {
         let mut meta = json!({
             "schema_2": {"devices": {}},
-            "needs": {"capabilities": ["CAP_CHOWN", "CAP_FOWNER"], "to": ["change files", "have labels set"], "labels": true},
+            "needs": {"capabilities": ["CAP_CHOWN", "CAP_FOWNER"], "to": ["change files", "have labels set"], "labels": true, "sockets": false},
         });
         complete(&mut meta, ModuleKind::Stage, false);
         assert_eq!(
             lines(&meta),
             "  to: change files; have labels set\n  capabilities: CHOWN FOWNER\n  /proc: its own, without the kernel's \
              switches\n  devices: stretches of files\n  labels: set by the executor, when it has ended\n  device nodes: \
-             none\n  network: never\n"
+             none\n  network: never, nor sockets\n"
         );
         let mut source = json!({});
         complete(&mut source, ModuleKind::Source, false);

@@ -29,6 +29,8 @@ pub(super) struct Table {
     pub(super) arch: u32,
     pub(super) has_x32: bool,
     pub(super) calls: &'static [Call],
+    /// Those that make a socket.
+    pub(super) sockets: &'static [Call],
 }
 
 const fn deny(number: libc::c_long, errno: i32) -> Call {
@@ -149,6 +151,7 @@ pub(super) static NATIVE: Table = Table {
         #[cfg(target_arch = "powerpc64")]
         skip(libc::SYS_sync_file_range2),
     ],
+    sockets: &[deny(libc::SYS_socket, EPERM), deny(libc::SYS_socketpair, EPERM)],
 };
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -213,5 +216,9 @@ pub(super) static COMPAT: Option<Table> = Some(Table {
         skip(36),          // sync
         skip(344),         // syncfs
         skip(314),         // sync_file_range
+    ],
+    sockets: &[
+        deny(359, EPERM), // socket
+        deny(360, EPERM), // socketpair
     ],
 });
