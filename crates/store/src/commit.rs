@@ -8,20 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tree::Tree;
-use tree::index::{GoOn, Index, Markers, Times, TreeDigest, squash_while};
+use tree::index::{GoOn, Index, Times, TreeDigest};
 
 use crate::away::take_away;
 use crate::broom::is_bare;
 use crate::copied::Copied;
 use crate::info::Info;
-use crate::object::publish;
+use crate::object::{Below, publish};
 use crate::scratch::Scratch;
 use crate::spare::{Seen, SpareTree};
 use crate::store::Store;
 use crate::{Driver, Error, Object, Result};
-
-/// A tree of more layers becomes one plain layer: overlayfs has a limit, and each one makes lookups slower.
-const LAYERS: usize = if fault::ON { 4 } else { 60 };
 
 /// A tree that is being made: a directory in `tmp/` with `upper` and `work`. Unless it is committed it is removed.
 #[derive(Debug)]
@@ -195,28 +192,27 @@ impl Store {
         let dir = new.path().join("object");
         make_dir(&dir)?;
         let layer = dir.join("layer");
-        // an object cannot lie below itself, which could only come from a damaged one that is now replaced
-        let base = new
-            .base
-            .as_ref()
-            .filter(|_| !new.is_whole())
-            .filter(|base| base.chain().len() < LAYERS && !base.chain().contains(&digest));
-        let taken = if base.is_some() || new.base.is_none() || new.is_whole() {
+        let base = new.base.as_ref().filter(|_| !new.is_whole());
+        let kept = match base {
+            Some(base) => self.kept_layers(base, &digest, || disk_usage(upper, go_on))?,
+            None => 0,
+        };
+        let below = base.map_or_else(Below::default, |base| base.lowest(kept));
+        let merged = new.lower_layers().len() - kept;
+        let (below, taken) = if merged == 0 {
             fault::step!(std::fs::rename(new.upper(), &layer))
                 .map_err(|e| Error::io("move the layer to", &layer, e))?;
-            disk_usage(upper, go_on)?
+            (below, disk_usage(upper, go_on)?)
         } else {
             make_dir(&layer)?;
-            let flat = Tree::open(&layer)?;
-            let layers: tree::Result<Vec<Tree>> = std::iter::once(new.upper())
-                .chain(new.lower_layers())
-                .map(Tree::open)
-                .collect();
-            squash_while(&layers?, &flat, Markers::of_this_process(), go_on)?;
-            disk_usage(&flat, go_on)?
+            let layer = Tree::open(&layer)?;
+            let above = new.lower_layers().into_iter().take(merged);
+            let above = std::iter::once(new.upper()).chain(above).collect();
+            let below = self.merge_layers(above, below, &layer, go_on)?;
+            (below, disk_usage(&layer, go_on)?)
         };
-        if let Some(base) = base {
-            write(&dir.join("parent"), format!("{}\n", base.digest()).as_bytes())?;
+        if let Some(parent) = below.digest() {
+            write(&dir.join("parent"), format!("{parent}\n").as_bytes())?;
         }
         let path = dir.join("index");
         let file = fault::step!(File::create(&path)).map_err(|e| Error::io("write", &path, e))?;
@@ -227,22 +223,16 @@ impl Store {
             .map_err(|e| Error::io("write", &path, e))?;
         let size = taken + path.metadata().map_or(0, |m| m.len());
         write(&dir.join("info"), &Info::new(size).to_bytes())?;
-        self.publish(new, &dir, digest, base)
+        self.publish(new, &dir, digest, below)
     }
 
     /// Moves the finished object to its place. Should one have appeared there meanwhile it is taken, unless it is
     /// damaged: then it is moved away.
-    fn publish(
-        &self,
-        new: &NewTree,
-        dir: &Path,
-        digest: TreeDigest,
-        base: Option<&Object>,
-    ) -> Result<Object> {
+    fn publish(&self, new: &NewTree, dir: &Path, digest: TreeDigest, below: Below<'_>) -> Result<Object> {
         let place = self.objects().join(digest.to_string());
         let mut removed = 0;
         loop {
-            let error = match publish(dir, place.clone(), digest, base)? {
+            let error = match publish(dir, place.clone(), digest, below)? {
                 Ok(object) => return Ok(object),
                 Err(error) => error,
             };

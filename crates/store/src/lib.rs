@@ -32,6 +32,7 @@
 
 mod away;
 mod broom;
+mod chain;
 mod commit;
 mod common;
 mod copied;

@@ -14,7 +14,7 @@ use crate::lock::{flock, is_at};
 use crate::store::Store;
 use crate::{Error, Result};
 
-/// No chain is longer, unless the store is damaged: commits squash at a tenth of it.
+/// No chain is longer, unless the store is damaged: commits merge layers at a tenth of it.
 const LONGEST: usize = 1000;
 /// So many indexes are kept in memory, and so many bytes of them beside the last one.
 const RECENT: (usize, usize) = (4, 16 << 20);
@@ -70,6 +70,16 @@ impl Object {
         &self.0.chain
     }
 
+    /// The lowest `layers` of those that make the tree. They are there while the object is, and once another object that
+    /// lies on them is in its place.
+    pub(crate) fn lowest(&self, layers: usize) -> Below<'_> {
+        let above = self.0.chain.len().saturating_sub(layers);
+        Below {
+            chain: &self.0.chain[above..],
+            layers: &self.0.layers[above..],
+        }
+    }
+
     fn new(
         digest: TreeDigest,
         path: PathBuf,
@@ -84,6 +94,24 @@ impl Object {
             layers,
             _lock: lock,
         }))
+    }
+}
+
+/// What an object lies on: nothing, or what a part of another one's chain makes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Below<'o> {
+    chain: &'o [TreeDigest],
+    layers: &'o [PathBuf],
+}
+
+impl<'o> Below<'o> {
+    /// The object that is the parent of what lies on it.
+    pub(crate) fn digest(&self) -> Option<&'o TreeDigest> {
+        self.chain.first()
+    }
+
+    pub(crate) fn layers(&self) -> &'o [PathBuf] {
+        self.layers
     }
 }
 
@@ -229,7 +257,7 @@ pub(crate) fn publish(
     dir: &Path,
     place: PathBuf,
     digest: TreeDigest,
-    below: Option<&Object>,
+    below: Below<'_>,
 ) -> Result<std::result::Result<Object, std::io::Error>> {
     let path = dir.join("lock");
     let lock = fault::step!(File::create(&path)).map_err(|e| Error::io("write", &path, e))?;
@@ -237,12 +265,8 @@ pub(crate) fn publish(
     if let Err(e) = fault::step!(std::fs::rename(dir, &place)) {
         return Ok(Err(e));
     }
-    let mut chain = vec![digest];
-    let mut layers = vec![place.join("layer")];
-    if let Some(below) = below {
-        chain.extend_from_slice(&below.0.chain);
-        layers.extend_from_slice(&below.0.layers);
-    }
+    let chain = [&[digest], below.chain].concat();
+    let layers = [&[place.join("layer")], below.layers].concat();
     Ok(Ok(Object::new(digest, place, chain, layers, lock)))
 }
 

@@ -1,5 +1,5 @@
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 
 use super::*;
+
+mod chains;
 
 const SINCE: i64 = 4_000_000_000;
 
@@ -258,49 +260,6 @@ fn a_synced_object_loses_its_mark() {
         assert!(begun.elapsed().unwrap() < Duration::from_secs(60));
         std::thread::yield_now();
     }
-}
-
-#[test]
-fn a_long_chain_is_squashed_and_its_tree_stays() {
-    if !root() {
-        return;
-    }
-    let dir = place();
-    let store = open(&dir);
-    let mut object = make(
-        &store,
-        None,
-        Times::Keep,
-        "mkdir -p a/b; echo 0 > a/b/0; ln a/b/0 l",
-    );
-    let mut longest = 0;
-    for number in 1..70 {
-        let before = number - 1;
-        let script = format!(
-            "mkdir -p a/b; touch -d @{number} a; echo {number} > a/b/{number}
-             [ {before} = 0 ] || mknod a/b/{before} c 0 0; touch -d @{number} a/b ."
-        );
-        object = make(&store, Some(&object), Times::Keep, &script);
-        longest = longest.max(object.layers().len());
-    }
-    assert_eq!(longest, 60);
-    assert_eq!(
-        object.layers().len(),
-        10,
-        "60 layers, then the 61st is all in one"
-    );
-    let index = object.index().unwrap();
-    let paths: Vec<_> = index
-        .entries()
-        .map(|e| e.path.to_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(paths, ["", "a", "a/b", "a/b/0", "a/b/69", "l"]);
-    assert!(object.is_intact().unwrap());
-    let bottom = object.layers().pop().unwrap();
-    assert_eq!(
-        bottom.join("l").metadata().unwrap().ino(),
-        bottom.join("a/b/0").metadata().unwrap().ino()
-    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod digest;
 mod entries;
 mod format;
 mod hash;
+mod marks;
 mod merge;
 mod packed;
 mod pieces;
@@ -28,7 +29,7 @@ pub use diff::{Change, Difference, Differences, What};
 pub use digest::{ParseDigestError, TreeDigest};
 pub use entries::Entries;
 pub use scan::{Markers, Times};
-pub use squash::{Links, squash, squash_as, squash_while};
+pub use squash::{Links, squash, squash_as, squash_upon};
 
 /// Whether what takes long is to go on; asked from several threads.
 pub type GoOn<'g> = &'g (dyn Fn() -> bool + Sync);

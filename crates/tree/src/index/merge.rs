@@ -92,7 +92,7 @@ pub(super) fn index_of(layer: Layer, below: &Packed<Fields>) -> Result<Index> {
 struct Lost(u8);
 
 impl<B: Record> Sink<'_, B> for Lost {
-    fn above(&mut self, _: &Cursor<'_, Fields>) {}
+    fn above(&mut self, _: &Cursor<'_, Fields>, _: Option<&Cursor<'_, B>>) {}
 
     fn below(&mut self, _: &[u8], _: &Cursor<'_, B>) {}
 
@@ -137,7 +137,7 @@ impl Names<'_> {
 }
 
 impl Sink<'_, Fields> for Names<'_> {
-    fn above(&mut self, entry: &Cursor<'_, Fields>) {
+    fn above(&mut self, entry: &Cursor<'_, Fields>, _: Option<&Cursor<'_, Fields>>) {
         self.add(self.layer.inode(entry.number()));
     }
 
@@ -172,7 +172,7 @@ impl Writing {
 }
 
 impl Sink<'_, Fields> for Writing {
-    fn above(&mut self, entry: &Cursor<'_, Fields>) {
+    fn above(&mut self, entry: &Cursor<'_, Fields>, _: Option<&Cursor<'_, Fields>>) {
         self.add(entry.path(), entry.record());
     }
 
@@ -233,8 +233,8 @@ pub(super) fn scan_copy(
 
 /// What is given the entries of a merged tree in order.
 pub(super) trait Sink<'p, B: Record> {
-    /// One of the layer.
-    fn above(&mut self, entry: &Cursor<'p, Fields>);
+    /// One of the layer; `over`: the directory below that it shows too.
+    fn above(&mut self, entry: &Cursor<'p, Fields>, over: Option<&Cursor<'p, B>>);
 
     /// One from below, whose path is now `path`.
     fn below(&mut self, path: &[u8], entry: &Cursor<'p, B>);
@@ -325,7 +325,7 @@ impl<'p, B: Record> Level<'p, B> {
 impl<'p, B: Record> Merge<'p, '_, B> {
     /// Goes into the directory where `up` stands, over the one where the cursor stands.
     fn enter(&mut self, down: Option<(Cursor<'p, B>, bool)>) {
-        self.sink.above(&self.up);
+        self.sink.above(&self.up, down.as_ref().map(|(over, _)| over));
         self.open.push(Level {
             path: self.up.path().to_vec(),
             below: down.map(|(mut next, lent)| {
@@ -388,7 +388,7 @@ impl<'p, B: Record> Merge<'p, '_, B> {
         if self.up.kind() == Kind::Directory {
             self.enter(down);
         } else {
-            self.sink.above(&self.up);
+            self.sink.above(&self.up, None);
             self.up.advance();
         }
         Ok(true)
@@ -469,7 +469,7 @@ fn redirected<'p, B: Record>(
 }
 
 /// The last part of a path.
-fn name(path: &[u8]) -> &[u8] {
+pub(super) fn name(path: &[u8]) -> &[u8] {
     let slash = path.iter().rposition(|byte| *byte == b'/');
     &path[slash.map_or(0, |slash| slash + 1)..]
 }

@@ -1,4 +1,4 @@
-//! Many layers become one plain directory, without a mount.
+//! Many layers become one directory, without a mount: a plain one, or a layer with marks for what lies below.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -6,11 +6,12 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::coding::{Rest, put_number, put_text};
 use super::format::Fields;
+use super::marks::{self, Marking};
 use super::merge::{Sink, merge};
 use super::packed::{Cursor, Packed, Packer, Record};
 use super::scan::{Markers, Reading, Timeless, Times, scan};
@@ -22,25 +23,54 @@ use crate::{Error, Kind, Result, Shift, Stat, Tree, xattr};
 /// Of an entry of the merged tree: which layer has it, and where.
 ///
 /// ```text
-/// directory 1 or other 0  layer  length path      the path there; empty: the same
+/// directory 1, over another 2  layer  length path  [length over]    the path there; empty: the same
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Item;
 
-impl Item {
-    fn put(out: &mut Vec<u8>, directory: bool, layer: usize, path: &[u8]) {
-        out.push(directory.into());
-        put_number(out, layer as u64);
-        put_text(out, path);
+const DIRECTORY: u8 = 1;
+const OVER: u8 = 2;
+
+/// What an item says.
+#[derive(Debug, Clone, Copy)]
+struct Origin<'r> {
+    directory: bool,
+    /// The topmost is 0; what the layers lie on counts as one more.
+    layer: usize,
+    path: &'r [u8],
+    /// A directory of a layer shows this one of what the layers lie on, too.
+    over: Option<&'r [u8]>,
+}
+
+impl<'r> Origin<'r> {
+    /// Of the entry where the cursor stands.
+    fn of<'c: 'r>(entry: &'c Cursor<'_, Item>) -> Option<Self> {
+        let mut rest = Rest(entry.record());
+        let flags = rest.byte().ok()?;
+        let layer = rest.number().ok()? as usize;
+        let path = match rest.text().ok()? {
+            b"" => entry.path(),
+            other => other,
+        };
+        let over = match flags & OVER {
+            0 => None,
+            _ => Some(rest.text().ok()?),
+        };
+        Some(Self {
+            directory: flags & DIRECTORY != 0,
+            layer,
+            path,
+            over,
+        })
     }
 
-    /// The layer, and the path there of what is at `path` in the merged tree.
-    fn origin<'r>(path: &'r Path, record: &'r [u8]) -> Option<(usize, &'r Path)> {
-        let mut rest = Rest(record.get(1..)?);
-        let layer = rest.number().ok()? as usize;
-        match rest.text().ok()? {
-            b"" => Some((layer, path)),
-            other => Some((layer, Path::new(OsStr::from_bytes(other)))),
+    fn put(&self, out: &mut Vec<u8>) {
+        let over = if self.over.is_some() { OVER } else { 0 };
+        out.push(over | u8::from(self.directory));
+        put_number(out, self.layer as u64);
+        put_text(out, self.path);
+        if let Some(over) = self.over {
+            put_text(out, over);
         }
     }
 }
@@ -51,14 +81,18 @@ impl Record for Item {
     }
 
     fn skip(rest: &mut Rest<'_>) -> std::io::Result<()> {
-        rest.byte()?;
+        let flags = rest.byte()?;
         rest.number()?;
-        rest.text().map(drop)
+        rest.text()?;
+        match flags & OVER {
+            0 => Ok(()),
+            _ => rest.text().map(drop),
+        }
     }
 
     /// Only whether it is a directory is known.
     fn kind(record: &[u8]) -> Kind {
-        match Self::flags(record) {
+        match Self::flags(record) & DIRECTORY {
             0 => Kind::File,
             _ => Kind::Directory,
         }
@@ -73,12 +107,32 @@ impl Record for Item {
 ///
 /// Owners, modes, times, attributes, hard links and holes stay. `to` can then serve as a layer with nothing below.
 pub fn squash(layers: &[Tree], to: &Tree, markers: Markers) -> Result<()> {
-    squash_while(layers, to, markers, &|| true)
+    squash_as(layers, to, markers, Shift::default(), Links::Kept).map(drop)
 }
 
-/// [`squash`] that ends with [`Error::Stopped`] soon after `go_on` says no.
-pub fn squash_while(layers: &[Tree], to: &Tree, markers: Markers, go_on: GoOn<'_>) -> Result<()> {
-    squash_with(layers, to, markers, (Shift::default(), Links::Kept), go_on).map(drop)
+/// Makes the empty directory `to` one layer that shows what `layers`, the topmost first, show on the tree of `below`: where
+/// that is [empty](Index::empty), the whole tree.
+///
+/// The files of the topmost layer are moved, so that it is of no use any more, and those of the others copied. All lie on one
+/// file system.
+///
+/// # Errors
+/// Those of a copy, and [`Error::Stopped`] soon after `go_on` says no.
+pub fn squash_upon(
+    below: &Index,
+    layers: &[Tree],
+    to: &Tree,
+    markers: Markers,
+    go_on: GoOn<'_>,
+) -> Result<()> {
+    let way = Way {
+        markers,
+        shift: Shift::default(),
+        links: Links::Kept,
+        moves: true,
+        go_on,
+    };
+    squash_with(below, layers, to, way).map(drop)
 }
 
 /// What becomes of hard links.
@@ -98,24 +152,45 @@ pub fn squash_as(
     shift: Shift,
     links: Links,
 ) -> Result<Vec<Vec<PathBuf>>> {
-    squash_with(layers, to, markers, (shift, links), &|| true)
+    let way = Way {
+        markers,
+        shift,
+        links,
+        moves: false,
+        go_on: &|| true,
+    };
+    squash_with(&Index::empty(), layers, to, way)
 }
 
-fn squash_with(
-    layers: &[Tree],
-    to: &Tree,
+/// How layers become one.
+#[derive(Clone, Copy)]
+struct Way<'g> {
     markers: Markers,
-    (shift, links): (Shift, Links),
-    go_on: GoOn<'_>,
-) -> Result<Vec<Vec<PathBuf>>> {
+    shift: Shift,
+    links: Links,
+    /// Whether the files of the topmost layer are moved.
+    moves: bool,
+    go_on: GoOn<'g>,
+}
+
+fn squash_with(below: &Index, layers: &[Tree], to: &Tree, way: Way<'_>) -> Result<Vec<Vec<PathBuf>>> {
+    let Way {
+        markers,
+        shift,
+        links,
+        moves,
+        go_on,
+    } = way;
     let options = Options {
         shift,
         ..Options::default()
     };
-    let mut items = Packed::<Item>::default();
+    let bottom = items_of(below, layers.len());
+    let mut items = bottom.clone();
     for (layer, tree) in layers.iter().enumerate().rev() {
-        items = add_layer(&items, (layer, tree), markers, go_on)?;
+        items = add_layer(&items, (layer, tree), layers.len(), way)?;
     }
+    let mut marking = Marking::upon(&bottom);
     // of each file with several names: those that there are already
     let mut names: HashMap<(u64, u64), Vec<PathBuf>> = HashMap::new();
     let mut directories = Vec::new();
@@ -125,9 +200,21 @@ fn squash_with(
             return Err(Error::Stopped);
         }
         let here = Path::new(OsStr::from_bytes(item.path())).to_owned();
-        let (layer, origin) = Item::origin(&here, item.record()).unwrap_or((0, &here));
-        let (from, from_name) = layers[layer].parent_of(origin)?;
-        item.advance();
+        let Some((origin, tree)) =
+            Origin::of(&item).and_then(|origin| Some((origin, layers.get(origin.layer)?)))
+        else {
+            // no layer has it, nor anything in it
+            item.skip_tree();
+            continue;
+        };
+        let (from, from_name) = tree.parent_of(Path::new(OsStr::from_bytes(origin.path)))?;
+        if moves && origin.layer == 0 && !origin.directory {
+            let (dir, name) = to.parent_of(&here)?;
+            fault::step!(fs::renameat(&from, &from_name, &dir, &name))
+                .map_err(|e| Error::errno("move", &here, e))?;
+            item.advance();
+            continue;
+        }
         let stat: Stat = fault::step!(fs::statat(&from, &from_name, AtFlags::SYMLINK_NOFOLLOW))
             .map_err(|e| Error::errno("stat", &here, e))?
             .into();
@@ -144,9 +231,17 @@ fn squash_with(
                 fault::step!(Ok(())).map_err(|e: Errno| Error::errno("make", &here, e))?;
                 to.mkdir(&here, 0o700)?;
             }
+            let mark = marking.of_directory(item.path(), origin.over);
+            attributes.extend(marks::attribute(mark, markers));
+            if let Some(over) = origin.over {
+                let hidden = marks::hidden((&items, item.path()), (&bottom, over));
+                make_whiteouts(to, &here, &hidden)?;
+            }
             directories.push((here, stat, attributes));
+            item.advance();
             continue;
         }
+        item.advance();
         let inode = (stat.dev, stat.ino);
         if stat.nlink > 1 {
             let names = names.entry(inode).or_default();
@@ -170,25 +265,44 @@ fn squash_with(
     Ok(groups)
 }
 
+/// The entries of the tree that layers lie on, which counts as the layer `number`.
+fn items_of(tree: &Index, number: usize) -> Packed<Item> {
+    let mut packer = Packer::with_capacity(0);
+    let mut entry = tree.packed.cursor();
+    while entry.is_there() {
+        let origin = Origin {
+            directory: entry.kind() == Kind::Directory,
+            layer: number,
+            path: b"",
+            over: None,
+        };
+        packer.push_with(entry.path(), |out| origin.put(out));
+        entry.advance();
+    }
+    packer.finish()
+}
+
+/// The entries of one more layer and those below it; what all of them lie on counts as the layer `bottom`.
 fn add_layer(
     below: &Packed<Item>,
     (layer, tree): (usize, &Tree),
-    markers: Markers,
-    go_on: GoOn<'_>,
+    bottom: usize,
+    way: Way<'_>,
 ) -> Result<Packed<Item>> {
     let scanned = scan(
         tree,
         Reading {
             times: Times::Keep,
-            markers: Some(markers),
+            markers: Some(way.markers),
             timeless: &Timeless::of(&Index::empty()),
             content: false,
-            go_on,
+            go_on: way.go_on,
         },
     )?;
     let mut adding = Adding {
         packer: Packer::with_capacity(below.bytes().len()),
         layer,
+        bottom,
     };
     merge(&scanned, below, &mut adding)?;
     Ok(adding.packer.finish())
@@ -198,27 +312,49 @@ fn add_layer(
 struct Adding {
     packer: Packer<Item>,
     layer: usize,
+    bottom: usize,
 }
 
 impl Sink<'_, Item> for Adding {
-    fn above(&mut self, entry: &Cursor<'_, Fields>) {
-        let directory = entry.kind() == Kind::Directory;
-        self.packer
-            .push_with(entry.path(), |out| Item::put(out, directory, self.layer, b""));
+    fn above(&mut self, entry: &Cursor<'_, Fields>, over: Option<&Cursor<'_, Item>>) {
+        let over = over.and_then(Origin::of);
+        let origin = Origin {
+            directory: entry.kind() == Kind::Directory,
+            layer: self.layer,
+            path: b"",
+            over: over.and_then(|over| match over.layer == self.bottom {
+                true => Some(over.path),
+                false => over.over,
+            }),
+        };
+        self.packer.push_with(entry.path(), |out| origin.put(out));
     }
 
     fn below(&mut self, path: &[u8], entry: &Cursor<'_, Item>) {
-        let directory = entry.kind() == Kind::Directory;
-        let old = Path::new(OsStr::from_bytes(entry.path()));
-        let (layer, origin) = Item::origin(old, entry.record()).unwrap_or((self.layer, old));
-        let origin = origin.as_os_str().as_bytes();
-        self.packer
-            .push_with(path, |out| Item::put(out, directory, layer, origin));
+        // it was put there as an item
+        if let Some(origin) = Origin::of(entry) {
+            self.packer.push_with(path, |out| origin.put(out));
+        }
     }
 
     fn stays(&mut self, from: &mut Cursor<'_, Item>, dir: &[u8]) {
         self.packer.push_span(from, dir);
     }
+}
+
+/// Has the directory `dir` hide these names of what is below.
+fn make_whiteouts(to: &Tree, dir: &Path, names: &[Vec<u8>]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let parent = to.open_at(dir, OFlags::PATH | OFlags::DIRECTORY, 0)?;
+    for name in names {
+        let name = OsStr::from_bytes(name);
+        let (kind, device) = (FileType::CharacterDevice, fs::makedev(0, 0));
+        fault::step!(fs::mknodat(&parent, name, kind, Mode::empty(), device))
+            .map_err(|e| Error::errno("make the whiteout", dir.join(name), e))?;
+    }
+    Ok(())
 }
 
 /// All attributes but overlayfs's marks; what it stored for the tree itself stays as it is stored.

@@ -31,74 +31,127 @@ fn with_mounts(work: impl FnOnce() + Send) {
 /// A pile of layers in a temporary directory.
 struct Pile {
     dir: tempfile::TempDir,
-    layers: usize,
+    /// The directories of the layers, the lowest first.
+    layers: Vec<String>,
+    /// How many layers were made.
+    made: usize,
+    markers: Markers,
 }
 
 impl Pile {
     fn new() -> Self {
+        Self::with(Markers::Trusted)
+    }
+
+    fn with(markers: Markers) -> Self {
         let pile = Self {
             dir: tempfile::Builder::new()
                 .prefix("tree-index-")
                 .tempdir_in("/var/tmp")
                 .unwrap(),
-            layers: 0,
+            layers: Vec::new(),
+            made: 0,
+            markers,
         };
         std::fs::create_dir(pile.dir.path().join("merged")).unwrap();
         pile
     }
 
     fn layer(&self, number: usize) -> Tree {
-        Tree::open(self.dir.path().join(format!("l{number}"))).unwrap()
+        Tree::open(self.dir.path().join(&self.layers[number])).unwrap()
+    }
+
+    fn top(&self) -> Tree {
+        self.layer(self.layers.len() - 1)
     }
 
     /// Topmost first.
     fn trees(&self) -> Vec<Tree> {
-        (0..self.layers).rev().map(|n| self.layer(n)).collect()
+        (0..self.layers.len()).rev().map(|n| self.layer(n)).collect()
+    }
+
+    /// The name of a new layer, which is an empty directory.
+    fn add(&mut self) -> String {
+        let name = format!("l{}", self.made);
+        let dir = self.dir.path().join(&name);
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+        self.made += 1;
+        name
+    }
+
+    /// Makes one layer of all above the lowest `kept`, whose tree has the index `below`.
+    fn merge(&mut self, kept: usize, below: &Index) {
+        let mut layers = self.trees();
+        layers.truncate(self.layers.len() - kept);
+        let merged = self.add();
+        let to = Tree::open(self.dir.path().join(&merged)).unwrap();
+        squash_upon(below, &layers, &to, self.markers, &|| true).unwrap();
+        self.layers.truncate(kept);
+        self.layers.push(merged);
+    }
+
+    /// The options of a mount of all layers.
+    fn options(&self) -> String {
+        let lower: Vec<&str> = self.layers.iter().rev().map(String::as_str).collect();
+        let marks = match self.markers {
+            Markers::Trusted => "redirect_dir=on",
+            Markers::User => "userxattr",
+        };
+        format!(
+            "lowerdir={},{marks},metacopy=off,index=off,xino=off",
+            lower.join(":")
+        )
+    }
+
+    /// Runs `work` where an overlay with the options is mounted.
+    fn mounted<T>(&self, options: String, work: impl FnOnce(&Path) -> T) -> T {
+        use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+        let merged = self.dir.path().join("merged");
+        let options = std::ffi::CString::new(options).unwrap();
+        // the thread has a working directory of its own: names stay short
+        std::env::set_current_dir(self.dir.path()).unwrap();
+        mount(
+            "overlay",
+            &merged,
+            "overlay",
+            MountFlags::empty(),
+            options.as_c_str(),
+        )
+        .unwrap();
+        let result = work(&merged);
+        // a test beside this one that is just starting a program has a copy of our descriptors for a moment
+        while let Err(e) = unmount(&merged, UnmountFlags::empty()) {
+            assert_eq!(e, rustix::io::Errno::BUSY);
+            std::thread::yield_now();
+        }
+        result
+    }
+
+    /// What a mount of all layers is.
+    fn shown(&self) -> Index {
+        self.mounted(self.options(), |merged| {
+            Index::scan(&Tree::open(merged).unwrap(), Times::Keep).unwrap()
+        })
     }
 
     /// Adds a layer that `script` fills, in the merged tree, and gives what the mounted tree then is.
     fn run(&mut self, times: Times, script: &str) -> Index {
-        let path = |name: String| self.dir.path().join(name);
-        let upper = path(format!("l{}", self.layers));
-        std::fs::create_dir(&upper).unwrap();
-        std::fs::set_permissions(&upper, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let merged = path("merged".into());
-        let index;
-        if self.layers == 0 {
+        let upper = self.add();
+        let index = if self.layers.is_empty() {
+            let upper = self.dir.path().join(&upper);
             shell(&upper, script);
-            index = Index::scan(&Tree::open(&upper).unwrap(), times).unwrap();
+            Index::scan(&Tree::open(&upper).unwrap(), times).unwrap()
         } else {
-            let work = path(format!("w{}", self.layers));
-            std::fs::create_dir(&work).unwrap();
-            let lower: Vec<_> = (0..self.layers)
-                .rev()
-                .map(|n| path(format!("l{n}")).display().to_string())
-                .collect();
-            let options = format!(
-                "lowerdir={},upperdir={},workdir={},redirect_dir=on,metacopy=off,index=off,xino=off",
-                lower.join(":"),
-                upper.display(),
-                work.display()
-            );
-            let options = std::ffi::CString::new(options).unwrap();
-            use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-            mount(
-                "overlay",
-                &merged,
-                "overlay",
-                MountFlags::empty(),
-                options.as_c_str(),
-            )
-            .unwrap();
-            shell(&merged, script);
-            index = Index::scan(&Tree::open(&merged).unwrap(), Times::Keep).unwrap();
-            // a test beside this one that is just starting a program has a copy of our descriptors for a moment
-            while let Err(e) = unmount(&merged, UnmountFlags::empty()) {
-                assert_eq!(e, rustix::io::Errno::BUSY);
-                std::thread::yield_now();
-            }
-        }
-        self.layers += 1;
+            let work = format!("work-{upper}");
+            std::fs::create_dir(self.dir.path().join(&work)).unwrap();
+            let options = format!("{},upperdir={upper},workdir={work}", self.options());
+            self.mounted(options, |merged| {
+                shell(merged, script);
+                Index::scan(&Tree::open(merged).unwrap(), Times::Keep).unwrap()
+            })
+        };
+        self.layers.push(upper);
         index
     }
 }
@@ -185,43 +238,48 @@ impl Numbers {
     }
 }
 
+/// Changes of which most meet something; many fail, and that is fine.
+fn arbitrary_changes(numbers: &mut Numbers, count: usize) -> String {
+    let mut script = String::from("set +e\n");
+    for step in 0..count {
+        // paths of up to three names out of a few
+        let mut path = || {
+            let depth = 1 + numbers.below(3);
+            let names: Vec<_> = (0..depth)
+                .map(|_| ["a", "b", "c", "d", "e", "a-", "l"][numbers.below(7)])
+                .collect();
+            names.join("/")
+        };
+        let (p, q) = (path(), path());
+        let step = match numbers.below(9) {
+            0 | 1 => format!("mkdir -p {p}"),
+            2 | 3 => format!("mv -T {p} {q}"),
+            4 => format!("rm -rf {p}"),
+            5 => format!("echo {step} > {p}"),
+            6 => format!("ln {p} {q}"),
+            7 => format!("chmod {} {p}", ["700", "755", "4711"][numbers.below(3)]),
+            _ => format!("ln -s {p} {q}"),
+        };
+        script.push_str(&step);
+        script.push_str(" 2>/dev/null\n");
+    }
+    script.push_str("true\n");
+    script
+}
+
+/// Enough that parts of the index are taken over without being looked at.
+const ARBITRARY_BASE: &str = "mkdir -p a/b/c d/e f; echo 1 > a/1; echo 2 > a/b/2; ln a/1 d/l
+    for dir in a a/b/c d/e; do seq 90 | sed s,^,$dir/n, | xargs touch; done";
+
 #[test]
 fn hundreds_of_arbitrary_changes_merge_as_the_kernel_merges_them() {
     with_mounts(|| {
         for seed in 0..6 {
             let mut numbers = Numbers(seed);
             let mut pile = Pile::new();
-            let mut index = pile.run(
-                Times::Keep,
-                // enough that parts of the index are taken over without being looked at
-                "mkdir -p a/b/c d/e f; echo 1 > a/1; echo 2 > a/b/2; ln a/1 d/l
-                 for dir in a a/b/c d/e; do seq 90 | sed s,^,$dir/n, | xargs touch; done",
-            );
+            let mut index = pile.run(Times::Keep, ARBITRARY_BASE);
             for layer in 1..8 {
-                let mut script = String::from("set +e\n");
-                for step in 0..40 {
-                    // paths of up to three names out of a few: most steps meet something, many fail, and that is fine
-                    let mut path = || {
-                        let depth = 1 + numbers.below(3);
-                        let names: Vec<_> = (0..depth)
-                            .map(|_| ["a", "b", "c", "d", "e", "a-", "l"][numbers.below(7)])
-                            .collect();
-                        names.join("/")
-                    };
-                    let (p, q) = (path(), path());
-                    let step = match numbers.below(9) {
-                        0 | 1 => format!("mkdir -p {p}"),
-                        2 | 3 => format!("mv -T {p} {q}"),
-                        4 => format!("rm -rf {p}"),
-                        5 => format!("echo {step} > {p}"),
-                        6 => format!("ln {p} {q}"),
-                        7 => format!("chmod {} {p}", ["700", "755", "4711"][numbers.below(3)]),
-                        _ => format!("ln -s {p} {q}"),
-                    };
-                    script.push_str(&step);
-                    script.push_str(" 2>/dev/null\n");
-                }
-                script.push_str("true\n");
+                let script = arbitrary_changes(&mut numbers, 40);
                 let shown = pile.run(Times::Keep, &script);
                 index = index.merge_layer(&pile.layer(layer), Times::Keep).unwrap();
                 assert_same(&format!("seed {seed} layer {layer}"), &index, &shown);
@@ -233,6 +291,128 @@ fn hundreds_of_arbitrary_changes_merge_as_the_kernel_merges_them() {
             let squashed = Index::scan(&flat, Times::Keep).unwrap();
             assert_same(&format!("seed {seed} squashed"), &index, &squashed);
         }
+    });
+}
+
+/// What `merge_layer` with the pile's marks makes of it.
+fn merged_upon(below: &Index, pile: &Pile) -> Index {
+    below
+        .merge_layer_with(&pile.top(), Times::Keep, pile.markers)
+        .unwrap()
+}
+
+#[test]
+fn the_layers_at_the_top_become_one_and_show_what_they_showed() {
+    with_mounts(|| {
+        for markers in [Markers::Trusted, Markers::User] {
+            let mut pile = Pile::with(markers);
+            let mut indexes = vec![pile.run(Times::Keep, BASE)];
+            for script in [
+                // gone, and gone for a while
+                "rm usr/bin/one etc/conf; rm -r usr/share/doc; rm -r var/empty",
+                // another kind in its place, and back; what a new directory hides
+                "rm -r usr/lib/x; echo file > usr/lib/x; mkdir -p usr/share/doc/new; echo conf > etc/conf",
+                "rm usr/lib/x; mkdir usr/lib/x; echo n > usr/lib/x/n; rm -r usr/share/doc; rm etc/conf; mkdir etc/conf",
+                // hard links of one layer, of two, and of below
+                "echo h > h1; ln h1 h2; ln h1 usr/h3; ln usr/bin/two usr/bin/deux; mkdir opt; truncate -s 2M opt/sparse",
+                "rm h2; echo more >> usr/h3; ln h1 h4; chmod 4711 opt; chown 3:4 opt; setfattr -n user.k -v v opt h4",
+                // directories below are moved, and what moves them is
+                "mv etc/d etc/e; mv usr/share usr/part; mv usr/part opt/share; mkdir usr/share; touch -d @77 opt usr",
+                "mv opt/share/doc usr/ 2>/dev/null || :; mv etc etc2; mkdir etc; mv etc2/e etc/d; rm -r usr/lib/x",
+                "setfattr -n trusted.overlay.opaque -v y usr || :; setfattr -n user.overlay.x -v y usr || :",
+            ] {
+                indexes.push(pile.run(Times::Keep, script));
+            }
+            let index = indexes.last().unwrap().clone();
+            // from the top down, as a store does it again and again, and each time on other layers
+            for kept in (1..indexes.len()).rev() {
+                pile.merge(kept, &indexes[kept - 1]);
+                assert_eq!(pile.layers.len(), kept + 1);
+                let what = format!("{markers:?}, {kept} layers and the rest in one");
+                assert_same(&what, &merged_upon(&indexes[kept - 1], &pile), &index);
+                assert_same(&what, &pile.shown(), &index);
+            }
+            // what comes later lies on it as on anything
+            let what = format!("{markers:?}, on the merged one");
+            let shown = pile.run(
+                Times::Keep,
+                "mv usr/bin bin; mv etc/d d; rm -r opt; ln h1 h5; mkdir -p opt/share",
+            );
+            assert_same(
+                &what,
+                &index.merge_layer_with(&pile.top(), Times::Keep, markers).unwrap(),
+                &shown,
+            );
+            pile.merge(0, &Index::empty());
+            assert_same(&what, &merged_upon(&Index::empty(), &pile), &shown);
+        }
+    });
+}
+
+#[test]
+fn hundreds_of_arbitrary_changes_become_one_layer_for_any_tree_below() {
+    with_mounts(|| {
+        for (seed, markers) in (10..14).flat_map(|seed| [(seed, Markers::Trusted), (seed, Markers::User)]) {
+            let mut numbers = Numbers(seed);
+            let mut pile = Pile::with(markers);
+            // those of the trees of the lowest layers, each number of them
+            let mut indexes = vec![pile.run(Times::Keep, ARBITRARY_BASE)];
+            for round in 0..14 {
+                let below = indexes.last().unwrap();
+                pile.run(Times::Keep, &arbitrary_changes(&mut numbers, 25));
+                // of a fresh mount: in the one where a symbolic link was copied up and linked these are two inodes still
+                let shown = pile.shown();
+                let what = format!("seed {seed} {markers:?} round {round}");
+                assert_same(&what, &merged_upon(below, &pile), &shown);
+                indexes.push(shown);
+                if pile.layers.len() < 4 {
+                    continue;
+                }
+                let kept = 1 + numbers.below(pile.layers.len() - 1);
+                let index = indexes.pop().unwrap();
+                pile.merge(kept, &indexes[kept - 1]);
+                indexes.truncate(kept);
+                assert_same(&what, &merged_upon(&indexes[kept - 1], &pile), &index);
+                assert_same(&what, &pile.shown(), &index);
+                indexes.push(index);
+            }
+        }
+    });
+}
+
+#[test]
+fn only_what_hides_something_gets_a_mark() {
+    with_mounts(|| {
+        let mut pile = Pile::new();
+        let base = pile.run(
+            Times::Keep,
+            "mkdir -p d/e old new s/t; echo x > d/e/f; echo x > s/t/f; echo x > old/f; echo x > gone",
+        );
+        pile.run(
+            Times::Keep,
+            "rm gone; rm -r old; echo x > short; mkdir tmp; touch tmp/x; mv d/e d/g; touch d/g/more",
+        );
+        pile.run(
+            Times::Keep,
+            "rm short; rm -r tmp; mkdir old plain; touch old/g plain/h new/i; mv d/g moved; mv s/t s/u",
+        );
+        pile.merge(1, &base);
+        let top = pile.dir.path().join(&pile.layers[1]);
+        let list = Command::new("sh")
+            .args([
+                "-euc",
+                "find . -mindepth 1 -printf '%P %y\n' | sort; find . | sort | xargs getfattr -hd -m trusted.overlay. | grep -v '^$'",
+            ])
+            .current_dir(&top)
+            .output()
+            .unwrap();
+        assert!(list.status.success());
+        assert_eq!(
+            String::from_utf8(list.stdout).unwrap(),
+            "d d\nd/e c\ngone c\nmoved d\nmoved/more f\nnew d\nnew/i f\nold d\nold/g f\nplain d\nplain/h f\ns d\ns/t c\ns/u d\n\
+             # file: moved\ntrusted.overlay.redirect=\"/d/e\"\n# file: old\ntrusted.overlay.opaque=\"y\"\n\
+             # file: s/u\ntrusted.overlay.redirect=\"t\"\n"
+        );
     });
 }
 
