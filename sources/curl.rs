@@ -33,13 +33,6 @@ pub(crate) static SOURCE: SourceModule = SourceModule {
 };
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Item {
-    Url(String),
-    Object(Object),
-}
-
-#[derive(Deserialize)]
 struct Object {
     url: String,
     #[serde(default)]
@@ -66,16 +59,15 @@ pub(crate) fn fetch(request: &Request<'_>, machine: &Machine) -> Outcome {
 }
 
 fn locations(description: &Value, machine: &Machine) -> Result<Vec<Location>, String> {
-    let item = Item::deserialize(description)
-        .map_err(|_| "its description is neither a URL nor an object with `url`".to_owned())?;
-    let object = match item {
-        Item::Object(object) => object,
-        Item::Url(url) => Object {
-            url,
+    let object = match description {
+        Value::String(url) => Object {
+            url: url.clone(),
             mirrors: Vec::new(),
             insecure: false,
             secrets: None,
         },
+        other => Object::deserialize(other)
+            .map_err(|_| "its description is neither a URL nor an object with `url`".to_owned())?,
     };
     let secrets = object.secrets.as_ref().map(|s| s.name.as_str());
     let location = |url: String| {

@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Checksum {
     algorithm: Algorithm,
-    hex: String,
+    /// All of it, as files are named.
+    name: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,7 +62,7 @@ impl Checksum {
         }
         Ok(Self {
             algorithm,
-            hex: hex.to_owned(),
+            name: text.to_owned(),
         })
     }
 
@@ -80,9 +81,19 @@ impl Checksum {
     pub(crate) fn verify(&self, hasher: Hasher) -> Result<(), Self> {
         let found = Self {
             algorithm: self.algorithm,
-            hex: hasher.finish(),
+            name: format!("{}:{}", self.algorithm.name(), hasher.finish()),
         };
         if found == *self { Ok(()) } else { Err(found) }
+    }
+
+    /// As it is written, and as files are named.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its digits, in small letters.
+    pub(crate) fn hex(&self) -> &str {
+        &self.name[self.name.len() - self.algorithm.digits()..]
     }
 
     /// Whether nothing at all has this checksum.
@@ -93,18 +104,21 @@ impl Checksum {
 
 impl fmt::Display for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.algorithm {
-            Algorithm::Md5 => "md5",
-            Algorithm::Sha1 => "sha1",
-            Algorithm::Sha256 => "sha256",
-            Algorithm::Sha384 => "sha384",
-            Algorithm::Sha512 => "sha512",
-        };
-        write!(f, "{name}:{}", self.hex)
+        f.write_str(&self.name)
     }
 }
 
 impl Algorithm {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+        }
+    }
+
     fn digits(self) -> usize {
         match self {
             Self::Md5 => 32,

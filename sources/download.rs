@@ -72,7 +72,7 @@ impl Downloads {
         if let Some(error) = &*lock(&self.broken) {
             return Err(format!("{checksum} was not fetched: {error}"));
         }
-        let _span = trace::span("download").with("item", checksum.to_string());
+        let _span = trace::span("download").with("item", checksum.name());
         let partial = self.content.partial(checksum, &self.stop);
         let Some(mut partial) = partial.map_err(|e| self.local(checksum, e))? else {
             self.settling.is_there(checksum);

@@ -14,6 +14,7 @@
 mod access;
 mod attempts;
 mod bulk;
+mod claims;
 mod client;
 mod containers_storage;
 mod content;

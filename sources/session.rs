@@ -128,10 +128,9 @@ impl<'a> Session<'a> {
         }
         let success = self.results.iter().all(|item| item.success);
         match (success, self.missing.is_empty()) {
-            (_, true) => {}
             (true, false) => self.content.clean(),
             // what has come so far is for the next run
-            (false, false) => self.content.tidy(),
+            (false, false) | (_, true) => self.content.tidy(),
         }
         Outcome {
             success,

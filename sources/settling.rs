@@ -48,8 +48,9 @@ impl Settled {
 
 /// Files on their way to the thread, which is woken for the first of them and when there is no more room: to be woken for
 /// each would cost more than some of them.
-#[derive(Default)]
 struct Queue {
+    /// So many files wait at most.
+    most: usize,
     /// Held by the thread that takes.
     turn: Mutex<()>,
     waiting: Mutex<Waiting>,
@@ -65,9 +66,19 @@ struct Waiting {
 }
 
 impl Queue {
+    fn new() -> Self {
+        Self {
+            most: waiting(),
+            turn: Mutex::default(),
+            waiting: Mutex::default(),
+            come: Condvar::default(),
+            room: Condvar::default(),
+        }
+    }
+
     /// Waits for room. When it is closed the file stays behind.
     fn add(&self, partial: Partial) {
-        let most = waiting();
+        let most = self.most;
         let full = |waiting: &mut Waiting| waiting.files.len() >= most && !waiting.closed;
         let waited = self.room.wait_while(lock(&self.waiting), full);
         let mut waiting = waited.unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +94,7 @@ impl Queue {
     /// All that come within a moment; none: nothing comes any more.
     fn take(&self) -> Vec<Partial> {
         let _turn = lock(&self.turn);
-        let most = waiting();
+        let most = self.most;
         let none = |waiting: &mut Waiting| waiting.files.is_empty() && !waiting.closed;
         let few = |waiting: &mut Waiting| waiting.files.len() < most && !waiting.closed;
         let first = self.come.wait_while(lock(&self.waiting), none);
@@ -129,7 +140,7 @@ impl Settling {
         let queue = {
             let mut threads = lock(&self.threads);
             let settler = threads.get_or_insert_with(|| {
-                let queue = Arc::new(Queue::default());
+                let queue = Arc::new(Queue::new());
                 let (until, end) = channel();
                 for _ in 0..THREADS {
                     let taken = Close(Arc::clone(&queue));
@@ -243,7 +254,7 @@ mod tests {
     fn what_comes_to_a_closed_queue_is_for_the_next_try() {
         let dir = tempfile::tempdir().unwrap();
         let content = Content::new(dir.path());
-        let queue = Queue::default();
+        let queue = Queue::new();
         queue.add(partial(&content, "one"));
         queue.close();
         queue.add(partial(&content, "two"));

@@ -414,3 +414,21 @@ fn two_runs_share_a_download() {
     assert_eq!(server.asked().len(), 1);
     assert_eq!(store.content(&checksum(&content)), content);
 }
+
+#[test]
+fn runs_share_small_downloads_too() {
+    let server = Server::start(|asked| Reply::Content(asked.target.clone().into_bytes()));
+    let items: Vec<_> = (0..100)
+        .map(|i| format!("/{i}"))
+        .map(|path| (checksum(path.as_bytes()), Value::from(server.url(&path))))
+        .collect();
+    let store = Store::new();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| assert!(store.fetch(&items, fetch).success));
+        }
+    });
+    assert_eq!(server.asked().len(), 100);
+    assert_eq!(store.names(), store.sorted(&items));
+    assert!(store.partials().is_empty());
+}
