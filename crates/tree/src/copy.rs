@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::chain::Chain;
 use crate::copy_file::copy_file_by;
+use crate::prefetch::Prefetch;
 use crate::shift::{Shift, chown};
 use crate::walk::{Entry, Visitor, walk_both_ways};
 use crate::xattr::{self, Attributes};
@@ -66,6 +67,8 @@ pub fn copy_tree(from: &Tree, to: &Tree, options: &Options) -> Result<()> {
 pub fn copy_tree_while(from: &Tree, to: &Tree, options: &Options, goes_on: &dyn Fn() -> bool) -> Result<()> {
     let mut copier = Copier {
         goes_on,
+        from,
+        prefetch: Prefetch::default(),
         to,
         chain: Chain::new(),
         open: Vec::new(),
@@ -103,6 +106,8 @@ struct OpenDirectory {
 
 struct Copier<'t> {
     goes_on: &'t dyn Fn() -> bool,
+    from: &'t Tree,
+    prefetch: Prefetch,
     to: &'t Tree,
     chain: Chain,
     open: Vec<OpenDirectory>,
@@ -115,6 +120,9 @@ impl Visitor for Copier<'_> {
     fn enter(&mut self, entry: &Entry<'_>) -> Result<()> {
         if !(self.goes_on)() {
             return Err(Error::Stopped);
+        }
+        if self.options.leaves {
+            self.prefetch.reached(self.from, entry);
         }
         let path = entry.path;
         if path.as_os_str().is_empty() {

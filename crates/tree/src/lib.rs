@@ -17,6 +17,7 @@ mod deed;
 mod error;
 pub mod flags;
 pub mod index;
+mod prefetch;
 mod remove;
 mod rooted;
 mod shift;
