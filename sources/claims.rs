@@ -25,9 +25,9 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use rustix::fs::{OFlags, fstat};
 
-use crate::content::lies_at;
 use crate::digest::Checksum;
 use crate::pool::Stop;
+use crate::same_file::lies_at;
 
 /// How the names of the lock files begin. No checksum is called so.
 const PREFIX: &str = "lock-";

@@ -14,7 +14,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -31,6 +31,7 @@ use crate::bulk::{self, Bulk};
 use crate::claims::{self, Claim, Claims};
 use crate::digest::{Checksum, Hasher};
 use crate::pool::Stop;
+use crate::same_file::{found_at, lies_at};
 
 /// The content type of every source in this crate: plain files named by their checksum.
 const CONTENT_TYPE: &str = "org.osbuild.files";
@@ -491,19 +492,6 @@ pub(crate) fn commit(mut files: Vec<Partial>) -> Vec<(Checksum, Result<(), Strin
 fn cannot_open(path: &Path) -> impl Fn(io::Error) -> String + use<> {
     let path = path.to_owned();
     move |e| format!("cannot open {}: {e}", path.display())
-}
-
-/// Whether `path` still names this file.
-pub(crate) fn lies_at(file: &File, path: &Path) -> bool {
-    found_at(file, path).is_some()
-}
-
-/// What is known of this file, if `path` still names it.
-fn found_at(file: &File, path: &Path) -> Option<Metadata> {
-    match (file.metadata(), std::fs::symlink_metadata(path)) {
-        (Ok(ours), Ok(there)) => ((ours.dev(), ours.ino()) == (there.dev(), there.ino())).then_some(ours),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
+
+use crate::same_file::lies_at;
 
 const PREFIX: &str = ".draft-";
 
@@ -55,13 +56,6 @@ pub(crate) fn collect(parent: &Path) {
         {
             std::fs::remove_dir_all(entry.path()).ok();
         }
-    }
-}
-
-fn lies_at(dir: &File, path: &Path) -> bool {
-    match (dir.metadata(), std::fs::symlink_metadata(path)) {
-        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
-        _ => false,
     }
 }
 

@@ -32,6 +32,7 @@ mod proxy;
 pub mod repositories;
 mod resolver;
 mod rhsm;
+mod same_file;
 mod session;
 mod settling;
 mod skopeo;
