@@ -84,9 +84,17 @@ fn a_stage_that_cannot_be_started_says_why_in_the_document() {
         {"name": "build", "stages": [mkdir]},
         {"name": "tree", "build": "name:build", "stages": [{"type": "org.example.never"}]},
     ]});
-    let run = env.build(&manifest, &["-l", "lib", "--json"]).expect(1);
-    let said = &run.json()["error"]["details"]["stage"]["output"];
-    assert!(said.as_str().unwrap().contains("No such file"), "{run}");
+    let says_why = |manifest: &Value| {
+        let run = env.build(manifest, &["-l", "lib", "--json"]).expect(1);
+        let said = &run.json()["error"]["details"]["stage"]["output"];
+        assert!(said.as_str().unwrap().contains("No such file"), "{run}");
+    };
+    says_why(&manifest);
+    // so it does in a box that was begun ahead
+    let noop = json!({"type": "org.osbuild.noop"});
+    let mut among = manifest;
+    among["pipelines"][1]["stages"] = json!([noop, {"type": "org.example.never"}, noop]);
+    says_why(&among);
 }
 
 #[test]

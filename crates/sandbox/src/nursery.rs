@@ -166,6 +166,7 @@ fn tend(prepared: &Prepared<'_>, socket: RawFd) -> ! {
     let _ = child::die_with_parent();
     if !prepared.inherits {
         child::close_all_but([prepared.ids.userns.unwrap_or(socket), socket, socket]);
+        take_streams();
     }
     // SAFETY: it stays open for as long as the process lives.
     let control = unsafe { BorrowedFd::borrow_raw(socket) };
@@ -197,6 +198,13 @@ fn tend(prepared: &Prepared<'_>, socket: RawFd) -> ! {
         }
     }
     sys::exit(0);
+}
+
+/// Takes 0, 1 and 2, so that nothing of a box lies where its module gets its streams.
+fn take_streams() {
+    // SAFETY: makes a descriptor of our own, which stays open for as long as the process lives.
+    let taken = || unsafe { libc::syscall(libc::SYS_eventfd2, 0, libc::EFD_CLOEXEC) };
+    while (0..2).contains(&taken()) {}
 }
 
 /// The [`Kind`] of a box, and the two ends that it is to have; `None`: nobody asks any more.
