@@ -142,6 +142,9 @@ pub(super) static NATIVE: Table = Table {
         not(libc::SYS_ioctl, 1, TIOCLINUX),
         not(libc::SYS_socket, 0, AF_VSOCK),
         not(libc::SYS_socket, 2, NETLINK_KOBJECT_UEVENT),
+        // its arguments are in memory; C libraries use the calls of their own that it stands for
+        #[cfg(any(target_arch = "powerpc64", target_arch = "s390x"))]
+        deny(libc::SYS_socketcall, ENOSYS),
         skip(libc::SYS_fsync),
         skip(libc::SYS_fdatasync),
         skip(libc::SYS_sync),
