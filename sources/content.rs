@@ -313,8 +313,14 @@ impl Partial {
             return Ok(());
         };
         let held = std::mem::take(held);
-        let named = self.content.named(&self.checksum, &self.stop);
-        let (file, path, len) = named.inspect_err(|_| self.len = 0)?;
+        let (file, path, len) = loop {
+            let named = self.content.named(&self.checksum, &self.stop);
+            let (file, path, len) = named.inspect_err(|_| self.len = 0)?;
+            // another process may have filled it before we had locked it: then it is the store's
+            if lies_at(&file, &path) {
+                break (file, path, len);
+            }
+        };
         if let (Some(claim), Some(name)) = (&self.claim, path.file_name()) {
             claim.may_leave(name);
         }
