@@ -69,6 +69,7 @@ pub fn copy_tree_while(from: &Tree, to: &Tree, options: &Options, goes_on: &dyn 
         goes_on,
         from,
         prefetch: Prefetch::default(),
+        shares: false,
         to,
         chain: Chain::new(),
         open: Vec::new(),
@@ -108,6 +109,8 @@ struct Copier<'t> {
     goes_on: &'t dyn Fn() -> bool,
     from: &'t Tree,
     prefetch: Prefetch,
+    /// Whether a copy shares its source's blocks: then none has to be read.
+    shares: bool,
     to: &'t Tree,
     chain: Chain,
     open: Vec<OpenDirectory>,
@@ -121,7 +124,7 @@ impl Visitor for Copier<'_> {
         if !(self.goes_on)() {
             return Err(Error::Stopped);
         }
-        if self.options.leaves {
+        if self.options.leaves && !self.shares {
             self.prefetch.reached(self.from, entry);
         }
         let path = entry.path;
@@ -146,7 +149,7 @@ impl Visitor for Copier<'_> {
             make_room(dir, entry.name, path)?;
             return self.to.hard_link(first, path);
         }
-        make_by(entry, dir, self.options.leaves)?;
+        self.shares |= make_by(entry, dir, self.options.leaves)?;
         let attributes = attributes_of(entry, &self.options)?;
         apply(
             dir,
@@ -216,10 +219,11 @@ fn open_directory(dir: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<Owne
 
 /// Copies an entry that is no directory, without its owner, times and attributes.
 pub(crate) fn make(entry: &Entry<'_>, dir: BorrowedFd<'_>) -> Result<()> {
-    make_by(entry, dir, false)
+    make_by(entry, dir, false).map(drop)
 }
 
-fn make_by(entry: &Entry<'_>, dir: BorrowedFd<'_>, leaves: bool) -> Result<()> {
+/// [`make`] for a copy that may [leave](Options::leaves). Whether it shares blocks with what it is a copy of.
+fn make_by(entry: &Entry<'_>, dir: BorrowedFd<'_>, leaves: bool) -> Result<bool> {
     let (path, name) = (entry.path, entry.name);
     make_room(dir, name, path)?;
     let node = |kind: FileType| {
@@ -228,20 +232,20 @@ fn make_by(entry: &Entry<'_>, dir: BorrowedFd<'_>, leaves: bool) -> Result<()> {
         fs::mknodat(dir, name, kind, Mode::RUSR | Mode::WUSR, device)
             .map_err(|e| Error::errno("make the node", path, e))
     };
-    match entry.stat.kind {
+    let made = match entry.stat.kind {
         Kind::File => {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let to: File = fault::step!(fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR))
                 .map_err(|e| Error::errno("create", path, e))?
                 .into();
-            copy_file_by(&entry.open()?.into(), &to, leaves).map_err(|e| {
+            return copy_file_by(&entry.open()?.into(), &to, leaves).map_err(|e| {
                 // half a file passes for a whole one
                 let _ = fs::unlinkat(dir, name, AtFlags::empty());
                 match e {
                     Error::Io { operation, cause, .. } => Error::io(operation, path, cause),
                     other => other,
                 }
-            })
+            });
         }
         Kind::Symlink => {
             let target = entry.read_link()?;
@@ -253,7 +257,8 @@ fn make_by(entry: &Entry<'_>, dir: BorrowedFd<'_>, leaves: bool) -> Result<()> {
         Kind::Fifo => node(FileType::Fifo),
         Kind::Socket => node(FileType::Socket),
         Kind::Directory => Ok(()),
-    }
+    };
+    made.map(|()| false)
 }
 
 /// Removes what is at a destination, unless that is a directory.

@@ -17,19 +17,22 @@ const LARGE: u64 = 1 << 20;
 /// Tried in turn: a reflink (`FICLONE`), `copy_file_range` of each stretch of data, reading and writing. Holes stay
 /// holes. The error's path is empty: the caller knows which file it was.
 pub fn copy_file(from: &File, to: &File) -> Result<()> {
-    copy_file_by(from, to, false)
+    copy_file_by(from, to, false).map(drop)
 }
 
 /// [`copy_file`] for a copy that `leaves`: nobody here will soon read it. Long stretches of data that are not in memory then
-/// do not enter it.
-pub(crate) fn copy_file_by(from: &File, to: &File, leaves: bool) -> Result<()> {
+/// do not enter it. Whether the two share their blocks.
+pub(crate) fn copy_file_by(from: &File, to: &File, leaves: bool) -> Result<bool> {
     let here = Path::new("");
     let length = from.metadata().map_err(|e| Error::io("stat", here, e))?.len();
     if to.metadata().map_err(|e| Error::io("stat", here, e))?.len() > 0 {
         to.set_len(0).map_err(|e| Error::io("truncate", here, e))?;
     }
-    if length == 0 || fs::ioctl_ficlone(to, from).is_ok() {
-        return Ok(());
+    if length == 0 {
+        return Ok(false);
+    }
+    if fs::ioctl_ficlone(to, from).is_ok() {
+        return Ok(true);
     }
     to.set_len(length).map_err(|e| Error::io("write", here, e))?;
     let mut at = 0;
@@ -52,7 +55,7 @@ pub(crate) fn copy_file_by(from: &File, to: &File, leaves: bool) -> Result<()> {
         copy_by_hand(from, to, done, end)?;
         at = end;
     }
-    Ok(())
+    Ok(false)
 }
 
 /// The next stretch of data at or after `at`; a file system that knows nothing of holes is all data.
