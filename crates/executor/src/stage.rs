@@ -3,7 +3,6 @@
 mod chroot;
 mod plan;
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -130,11 +129,8 @@ impl Job<'_> {
             self.run_served(tree, scratch, served, deadline, log, tell)
         });
         // nobody is left in a box that was waited for; of a machine nobody here knows
-        if self.machine.is_none()
-            && let Some(dir) = self.store.give_back(place)
-            && is_bare(dir.path())
-        {
-            self.store.sweep(dir);
+        if self.machine.is_none() {
+            self.store.give_back(place);
         }
         match done {
             Err(Error::OverTime(what)) => {
@@ -360,18 +356,6 @@ impl Job<'_> {
             message,
         }
     }
-}
-
-/// Whether there is no more in a stage's directory than a stage without inputs gets, and its `/var` is as it got it.
-fn is_bare(scratch: &Path) -> bool {
-    let names = |dir: &Path| -> Option<Vec<OsString>> {
-        let list = std::fs::read_dir(dir).ok()?;
-        list.map(|entry| entry.ok().map(|entry| entry.file_name()))
-            .collect()
-    };
-    names(scratch).is_some_and(|names| names.iter().all(|name| name == "var" || name == "meta"))
-        && names(&scratch.join("var")).is_some_and(|names| names == ["tmp"])
-        && names(&scratch.join("var/tmp")).is_some_and(|names| names.is_empty())
 }
 
 /// Adds what the services did to a stage to its output, its log and what is shown; the whole output.

@@ -44,7 +44,7 @@ impl Drop for Broom {
 impl Store {
     /// Removes a directory with next to nothing in it beside the work of others: its space is not missed meanwhile. It is gone
     /// before the store is closed.
-    pub fn sweep(&self, scratch: Scratch) {
+    pub(crate) fn sweep(&self, scratch: Scratch) {
         // the steps that a test has fail come one after the other
         if !fault::ON {
             self.broom.sweep(scratch);

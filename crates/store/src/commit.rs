@@ -125,12 +125,22 @@ impl Store {
             }
             _ => Some(dir),
         };
-        if let Some(dir) = done_with
-            && is_bare(&upper)
-        {
-            self.sweep(dir);
+        if let Some(dir) = done_with {
+            self.forget(dir);
         }
         Ok(object)
+    }
+
+    /// Removes a tree of which nothing is to be kept, once nothing has it mounted any more.
+    pub fn discard(&self, new: NewTree) {
+        self.forget(new.dir);
+    }
+
+    /// Removes the directory of a tree: while the next stage runs, unless it may be a large one.
+    fn forget(&self, dir: Scratch) {
+        if is_bare(&dir.path().join("upper")) {
+            self.sweep(dir);
+        }
     }
 
     /// Whether the tree is its base, as the directory of the changes shows: nothing is in it, and it is as it was made. To

@@ -14,7 +14,7 @@ use crate::lock::{flock, is_at};
 use crate::store::Store;
 use crate::{Error, Result};
 
-/// No chain is longer, unless the store is damaged: commits merge layers at a tenth of it.
+/// No chain is longer, unless the store is damaged: commits merge layers long before, at [`LAYERS`](crate::chain::LAYERS).
 const LONGEST: usize = 1000;
 /// So many indexes are kept in memory, and so many bytes of them beside the last one.
 const RECENT: (usize, usize) = (4, 16 << 20);

@@ -28,6 +28,9 @@ const KEPT: usize = 8;
 /// How many entries are looked at: what has more of them is none of ours any more.
 const MOST: usize = 32;
 
+/// So many blocks of 512 bytes are not missed for a moment.
+const SMALL: u64 = (1 << 20) / 512;
+
 /// How many bytes the names of an entry's extended attributes may take.
 const ATTRIBUTES: usize = 1024;
 
@@ -99,18 +102,22 @@ impl Store {
         Ok(Place { kind, dir, seen })
     }
 
-    /// Takes a place back for the next who wants one. `Some`: it is not as it was, and goes when the value does.
+    /// Takes a place back for the next who wants one; if it is not as it was, it is removed. Whether it is kept.
     ///
     /// To be called when nobody is left who could change it.
-    pub fn give_back(&self, place: Place) -> Option<Scratch> {
+    pub fn give_back(&self, place: Place) -> bool {
         let Place { kind, dir, seen } = place;
-        let is_same = seen.is_still(dir.path());
+        let now = Seen::all(dir.path()).ok();
         let mut lists = self.spares.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_same || lists.places.len() >= KEPT {
-            return Some(dir);
+        if now.as_ref() == Some(&seen) && lists.places.len() < KEPT {
+            lists.places.push((kind, dir, seen));
+            return true;
         }
-        lists.places.push((kind, dir, seen));
-        None
+        drop(lists);
+        if now.is_some_and(|now| now.is_small()) {
+            self.sweep(dir);
+        }
+        false
     }
 
     /// A spare directory for a tree on `base`.
@@ -185,6 +192,12 @@ impl Seen {
     /// Whether `dir`, which this was seen of, still looks like it.
     pub(crate) fn is_still(&self, dir: &Path) -> bool {
         Self::all(dir).is_ok_and(|now| now == *self)
+    }
+
+    /// Whether next to nothing is in it.
+    fn is_small(&self) -> bool {
+        let blocks: u64 = self.0.iter().map(|entry| entry.which.2).sum();
+        blocks <= SMALL
     }
 
     /// When the directory was last written to, in seconds; `None`: there is something in it, or it has extended attributes.
@@ -301,7 +314,7 @@ mod tests {
         let store = Store::open(dir.path()).unwrap();
         let first = store.place("stage", fill).unwrap();
         let path = first.path().to_owned();
-        assert!(store.give_back(first).is_none());
+        assert!(store.give_back(first));
         let other = store.place("other", fill).unwrap();
         assert_ne!(other.path(), path);
         let changes: [fn(&Path); 6] = [
@@ -320,11 +333,11 @@ mod tests {
             let place = store.place("stage", fill).unwrap();
             assert_eq!(place.path(), path);
             change(place.path());
-            assert!(store.give_back(place).is_some());
+            assert!(!store.give_back(place));
             let fresh = store.place("stage", fill).unwrap();
             assert_ne!(fresh.path(), path);
             path = fresh.path().to_owned();
-            assert!(store.give_back(fresh).is_none());
+            assert!(store.give_back(fresh));
         }
         // two users at a time have two of them
         let (one, two) = (

@@ -151,10 +151,9 @@ impl<'a> DiskRun<'a> {
         }
         for (index, content) in setup.content {
             let device = &self.job.stage.devices[index];
-            let Some(kind) = made.get(&device.name).and_then(Value::as_str) else {
-                continue;
-            };
-            let Some(range) = Range::of_device(device) else {
+            let kind = made.get(&device.name).and_then(Value::as_str);
+            let (Some(kind), Some(range)) = (kind, Range::of_device(device)) else {
+                self.job.store.discard(content);
                 continue;
             };
             let disks = Disks::of_dir(&self.tree.upper())?;
