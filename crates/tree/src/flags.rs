@@ -14,7 +14,7 @@ use crate::xattr::Attributes;
 use crate::{Error, Result, Tree};
 
 /// Files and directories have it. The value has the letters of lsattr(1).
-pub(crate) const ATTRIBUTE: &[u8] = b"user.osbuild.flags";
+pub const ATTRIBUTE: &[u8] = b"user.osbuild.flags";
 const NAME: &std::ffi::CStr = c"user.osbuild.flags";
 const LETTERS: [(u8, IFlags); 2] = [(b'i', IFlags::IMMUTABLE), (b'a', IFlags::APPEND)];
 

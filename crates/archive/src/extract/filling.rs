@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rustix::fs::{self, Mode, Timespec, Timestamps, XattrFlags};
+use rustix::io::Errno;
 
 use crate::output::PIECE;
 use crate::tar::{Entry, Reader};
@@ -50,16 +51,29 @@ impl Look {
         fs::fchown(file, Some(uid), Some(gid)).map_err(std::io::Error::from)?;
         fs::fchmod(file, Mode::from_raw_mode(self.mode)).map_err(std::io::Error::from)?;
         for (name, value) in &self.attributes {
-            // a label belongs to the policy of the system that it came from
-            if name == b"security.selinux" {
+            // a label belongs to the policy of the system that it came from, and the other is ours
+            if name == b"security.selinux" || name == tree::flags::ATTRIBUTE {
                 continue;
             }
-            let shown = String::from_utf8_lossy(name);
-            fs::fsetxattr(file, OsStr::from_bytes(name), value, XattrFlags::empty())
-                .map_err(|errno| Error::at(|| format!("cannot set the attribute {shown}"))(errno.into()))?;
+            match fs::fsetxattr(file, OsStr::from_bytes(name), value, XattrFlags::empty()) {
+                Ok(()) => {}
+                Err(Errno::PERM | Errno::NOTSUP) if is_note(name) => {}
+                Err(errno) => {
+                    let shown = String::from_utf8_lossy(name);
+                    return Err(Error::at(|| format!("cannot set the attribute {shown}"))(
+                        errno.into(),
+                    ));
+                }
+            }
         }
         Ok(())
     }
+}
+
+/// Whether an attribute is a note of the system that the archive was made on, such as `trusted.overlay.opaque` or
+/// `security.ima`: only a machine's root can set it.
+fn is_note(name: &[u8]) -> bool {
+    name.starts_with(b"trusted.") || (name.starts_with(b"security.") && name != b"security.capability")
 }
 
 /// A file that is being filled.

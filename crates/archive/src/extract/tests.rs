@@ -286,6 +286,20 @@ fn the_first_file_that_cannot_be_written_is_told() {
     assert!(text.contains("/bad: cannot set the attribute userx"), "{text}");
 }
 
+#[test]
+fn the_flags_of_a_tree_do_not_come_from_an_archive() {
+    let (_dir, tree) = tree();
+    let record = "38 SCHILY.xattr.user.osbuild.flags=ia\n";
+    assert_eq!(record.len(), 38);
+    let member = Hostile(b'0', "f", "", EMPTY);
+    if let Err(error) = unpack(&tree, &with_records(record, &member, b"")[..]) {
+        panic!("{error}");
+    }
+    let file = tree.open_file("f").unwrap();
+    let found = fs::fgetxattr(&file, "user.osbuild.flags", &mut [0; 8][..]);
+    assert_eq!(found, Err(rustix::io::Errno::NODATA));
+}
+
 /// Oracle: GNU tar packs, in all its formats, and this unpacks.
 #[test]
 fn what_gnu_tar_packs_is_restored() {

@@ -77,9 +77,69 @@ fn acl_text(value: &[u8]) -> Option<String> {
     Some(lines.concat())
 }
 
+/// The attributes that lists told as text stand for, by what `record` has of a key; where ids are names none, since they are
+/// another system's.
+pub(crate) fn of_lists<'r>(
+    record: impl Fn(&str) -> Option<&'r [u8]>,
+) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    ACLS.into_iter()
+        .filter_map(move |(name, key)| Some((name.to_vec(), acl_of_text(record(key)?)?)))
+}
+
+/// The kernel's form of a list: [`acl_text`]'s reverse. Entries may also stand in one line, and star(1) has the id behind the
+/// permissions.
+fn acl_of_text(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut entries = Vec::new();
+    for line in text.split(['\n', ',']) {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let mut fields = line.split(':').map(str::trim);
+        let (kind, who, bits) = (fields.next()?, fields.next()?, fields.next()?);
+        let mut id = || fields.next().unwrap_or(who).parse().ok();
+        let (tag, id): (u16, u32) = match (kind, who) {
+            ("user", "") => (0x01, u32::MAX),
+            ("user", _) => (0x02, id()?),
+            ("group", "") => (0x04, u32::MAX),
+            ("group", _) => (0x08, id()?),
+            ("mask", _) => (0x10, u32::MAX),
+            ("other", _) => (0x20, u32::MAX),
+            _ => return None,
+        };
+        let bit = |bit: u16, name: char| if bits.contains(name) { bit } else { 0 };
+        entries.push((tag, id, bit(4, 'r') | bit(2, 'w') | bit(1, 'x')));
+    }
+    // the kernel wants this order
+    entries.sort_unstable();
+    let mut value = vec![2, 0, 0, 0];
+    for (tag, id, bits) in &entries {
+        value.extend_from_slice(&tag.to_le_bytes());
+        value.extend_from_slice(&bits.to_le_bytes());
+        value.extend_from_slice(&id.to_le_bytes());
+    }
+    (!entries.is_empty()).then_some(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_told_as_text_is_read() {
+        let text = "user::rw-\nuser:1234:rw-\ngroup::r--\nmask::rw-\nother::---\n";
+        let value = acl_of_text(text.as_bytes()).unwrap();
+        assert_eq!(acl_text(&value).unwrap(), text);
+        // as star writes it, and GNU tar with `#effective`
+        let star = "user::rw-,user:joe:rw-:1234,group::r--,mask::rw-\t#effective:r--,other::---";
+        assert_eq!(acl_of_text(star.as_bytes()).unwrap(), value);
+        assert_eq!(acl_of_text(b"user:joe:rw-\n"), None);
+        assert_eq!(acl_of_text(b""), None);
+        let key = |key: &str| (key == "SCHILY.acl.default").then_some(text.as_bytes());
+        let all: Vec<_> = of_lists(key).collect();
+        assert_eq!(all, [(b"system.posix_acl_default".to_vec(), value)]);
+    }
 
     #[test]
     fn a_list_is_written_as_text_and_as_it_is() {

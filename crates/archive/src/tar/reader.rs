@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use super::header::{BLOCK, Kind};
-use super::pax;
+use super::{attributes, pax};
 use crate::{Error, Result};
 
 /// The longest content of a header: attributes may have 64 KiB each, names 4 KiB.
@@ -356,7 +356,15 @@ impl Before {
             let name = key.strip_prefix(b"SCHILY.xattr.")?;
             Some((name.to_vec(), value.clone()))
         });
-        attributes.collect()
+        let mut attributes: Vec<_> = attributes.collect();
+        // most writers have a list in both forms, and the other one is exact
+        let lists = attributes::of_lists(|key| self.records.get(key.as_bytes()).map(Vec::as_slice));
+        for (name, value) in lists {
+            if !attributes.iter().any(|(other, _)| *other == name) {
+                attributes.push((name, value));
+            }
+        }
+        attributes
     }
 }
 
