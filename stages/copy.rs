@@ -141,7 +141,10 @@ fn copy(from: &Place, to: &Place, remove_destination: bool) -> Result<()> {
     );
     match to.tree.stat(&target)? {
         Some(stat) if stat.kind == Kind::Directory => bail!("a directory is in the way at the destination"),
-        Some(stat) if stat.kind == Kind::Symlink && !remove_destination => target = to.through(&target)?,
+        // what is no file takes the place of a link itself
+        Some(stat) if (source.kind, stat.kind) == (Kind::File, Kind::Symlink) && !remove_destination => {
+            target = to.through(&target)?;
+        }
         _ => {}
     }
     if let Some(stat) = to.tree.stat(&target)? {

@@ -6,7 +6,7 @@ const FIXTURE: &str =
     "mkdir -p s/d s/e existing into/s links/d behind; echo one > s/f; ln -s f s/l; echo x > s/d/x
     echo two > s/e/g; chmod 640 s/f; chmod 750 s; echo old > into/s/f; echo kept > into/k
     echo behind > behind/f; ln -s ../behind/f links/f; ln -s nowhere links/l; echo a > h1; ln h1 h2
-    mkdir notdir; ln -s ../behind notdir/d; mkdir -p full/f/x; ln -s behind dirlink; ln -s gone dangling";
+    mkdir notdir; ln -s ../behind notdir/d; mkdir -p full/f/x; ln -s behind dirlink; ln -s gone dangling; mkfifo p";
 
 fn shell(dir: &Path, script: &str) -> bool {
     let output = Command::new("sh")
@@ -40,6 +40,9 @@ fn cp_agrees() {
         ("s/", "full", false),
         ("s/f", "links/f", false),
         ("s/f", "links/f", true),
+        ("s/l", "links/f", false),
+        ("s/l", "dangling", false),
+        ("p", "links/f", false),
         ("s/f", "dangling", false),
         ("s/f", "dangling", true),
         ("s", "s/sub", false),
