@@ -131,6 +131,37 @@ fn an_edited_stage_runs_again_and_what_follows_only_if_its_tree_differs() {
 }
 
 #[test]
+fn a_mount_by_another_name_is_another_one() {
+    if !need::root("building") {
+        return;
+    }
+    let env = TestEnv::new();
+    let disk = |file: &str| json!({"type": "org.osbuild.loopback", "options": {"filename": file}});
+    let truncate =
+        |file: &str| json!({"type": "org.osbuild.truncate", "options": {"filename": file, "size": "16M"}});
+    let ext4 = |file: &str| {
+        json!({"type": "org.osbuild.mkfs.ext4", "devices": {"device": disk(file)},
+            "options": {"uuid": "c6a1c8a5-31c5-4a1b-8e0f-5f4a4c3e2d10"}})
+    };
+    let manifest = |on_a: &str, on_b: &str| {
+        let mount = |name: &str, device: &str, target: &str| json!({"name": name, "type": "org.osbuild.ext4", "source": device, "target": target});
+        tree_of(json!([
+            {"type": "org.osbuild.mkdir", "options": {"paths": [{"path": "/source"}]}},
+            truncate("a.img"), truncate("b.img"), ext4("a.img"), ext4("b.img"),
+            {"type": "org.osbuild.copy", "devices": {"a": disk("a.img"), "b": disk("b.img")},
+             "mounts": [mount(on_a, "a", "/"), mount(on_b, "b", "/b")],
+             "options": {"paths": [{"from": "tree:///source", "to": "mount://x/"}]}},
+        ]))
+    };
+    let build = |manifest: &Value| ran(&env.build(manifest, &["--json"]).expect(0));
+    assert_eq!(build(&manifest("x", "y")).len(), 6);
+    let on_a = fs::read(env.out().join("a.img")).unwrap();
+    fs::remove_dir_all(env.out()).unwrap();
+    assert_eq!(build(&manifest("y", "x")), ["org.osbuild.copy"]);
+    assert!(fs::read(env.out().join("a.img")).unwrap() != on_a);
+}
+
+#[test]
 fn a_changed_host_matters_only_to_what_it_built() {
     if !need::root("building") {
         return;

@@ -260,6 +260,13 @@ done"#,
         output(&result),
         "sample9 starts /run/osbuild/bin/org.example.run\nstage: sample9\n"
     );
+    // what is in it decides what a stage makes
+    runner("org.osbuild.sample9", "another");
+    let result = env.build(&manifest, &["-l", "lib", "--json"]).expect(0).json();
+    assert_eq!(
+        output(&result),
+        "another starts /run/osbuild/bin/org.example.run\nstage: another\n"
+    );
     // one that is asked for and cannot be had is an error
     let mut wanting = manifest.clone();
     wanting["pipelines"][0]["runner"] = "org.osbuild.sample3".into();

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
 /// The runner in `libdir/runners` for `wanted`: the same stem, and the highest version that is not above the wanted
 /// one. `None` where there is none, or no such folder.
 pub(crate) fn find(libdir: &Path, wanted: &str) -> Option<PathBuf> {
@@ -17,6 +20,15 @@ pub(crate) fn find(libdir: &Path, wanted: &str) -> Option<PathBuf> {
         }
     }
     best.map(|(_, path)| path)
+}
+
+/// What a stage sees of the runner in `libdir` for `wanted`, or without that for this machine: its name and what is in it.
+/// `None`: there is none.
+pub(crate) fn seen(libdir: &Path, wanted: Option<&str>) -> Option<Value> {
+    let path = find(libdir, &wanted.map_or_else(of_host, str::to_owned))?;
+    let content = std::fs::read(&path).unwrap_or_default();
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    Some(json!([name, hex::encode(Sha256::digest(content))]))
 }
 
 /// The name of this machine's runner: `org.osbuild.` and the distribution's id and version.

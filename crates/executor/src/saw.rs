@@ -1,7 +1,7 @@
 //! What a stage sees: all that decides its result. Two equal ones make a hit in the store.
 //!
-//! Ids follow the Python osbuild's recipe and leave out the module itself, the build root's content and the devices;
-//! what they leave out is here.
+//! Ids follow the Python osbuild's recipe and leave out the module itself, the build root's content, the devices and the
+//! names of mounts; what they leave out is here.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, PoisonError};
@@ -19,26 +19,42 @@ pub(crate) fn saw(
     base: Option<String>,
     build: Option<String>,
     inputs: &Map<String, Value>,
-    runner: Option<String>,
+    runner: Option<Value>,
 ) -> Value {
     let root = match build {
         Some(digest) => json!({"tree": digest}),
         None => json!({"host": host_fingerprint()}),
     };
-    let devices: Map<String, Value> = stage
-        .devices
-        .iter()
-        .map(|device| (device.name.clone(), json!([device.kind, device.options])))
-        .collect();
-    json!({
+    let mut seen = json!({
         "module": module.digest,
         "architecture": std::env::consts::ARCH,
         "base": base,
         "build": root,
         "inputs": inputs,
-        "devices": devices,
+        "devices": devices(stage),
         "runner": runner,
-    })
+    });
+    if !stage.mounts.is_empty() {
+        let mounts = stage.mounts.iter();
+        seen["mounts"] = mounts
+            .map(|mount| json!([mount.name, name_of(stage, mount.device), mount.id.to_string()]))
+            .collect();
+    }
+    seen
+}
+
+/// The devices of a stage: each one's kind and options, and the device that it lies on.
+fn devices(stage: &Stage) -> Map<String, Value> {
+    let seen = |device: &manifest::Device| {
+        let mut seen = vec![json!(device.kind), json!(device.options)];
+        seen.extend(name_of(stage, device.parent).map(Value::from));
+        (device.name.clone(), Value::Array(seen))
+    };
+    stage.devices.iter().map(seen).collect()
+}
+
+fn name_of(stage: &Stage, device: Option<usize>) -> Option<&str> {
+    Some(&stage.devices.get(device?)?.name)
 }
 
 /// The references of an input that has no tree: they name content by checksum.
@@ -58,6 +74,7 @@ pub(crate) fn difference(before: &Value, now: &Value) -> String {
         "build" => "the build root changed",
         "inputs" => "an input changed",
         "devices" => "a device changed",
+        "mounts" => "a mount changed",
         "runner" => "the runner changed",
         _ => "the machine changed",
     };
@@ -110,4 +127,29 @@ fn look_at_host() -> Value {
             .into(),
     );
     Value::Object(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_on_another_one_is_another_one() {
+        let on = |parent: &str| {
+            let disk = |file: &str| json!({"type": "org.osbuild.loopback", "options": {"filename": file}});
+            let locked =
+                json!({"type": "org.osbuild.luks2", "parent": parent, "options": {"passphrase": "x"}});
+            let stage = json!({"type": "org.osbuild.noop",
+                "devices": {"a": disk("a.img"), "b": disk("b.img"), "c": locked}});
+            let value = json!({"version": "2", "pipelines": [{"name": "tree", "stages": [stage]}]});
+            let manifest = manifest::load(&value, None).unwrap();
+            devices(&manifest.pipelines[0].stages[0])
+        };
+        assert_eq!(on("a"), on("a"));
+        assert_ne!(on("a"), on("b"));
+        assert_eq!(
+            on("a")["a"],
+            json!(["org.osbuild.loopback", {"filename": "a.img"}])
+        );
+    }
 }

@@ -10,7 +10,7 @@ use super::pipeline::Line;
 use crate::devices::sides::Made;
 use crate::library::ModuleInfo;
 use crate::report::StageReport;
-use crate::{Error, Result, inputs, saw};
+use crate::{Error, Result, inputs, runner, saw};
 
 /// How often a stage that another process builds is asked for. A lock that blocks could not be interrupted.
 const LOCK_POLL: Duration = Duration::from_millis(20);
@@ -118,7 +118,10 @@ pub(crate) fn saw_of(
         .map(|input| (input.name.clone(), inputs::saw_input(input, objects)))
         .collect();
     // a runner matters to foreign modules alone
-    let runner = module.libdir.as_ref().and(pipeline.runner.clone());
+    let runner = module.libdir.as_deref().and_then(|libdir| {
+        let wanted = pipeline.runner.as_deref().filter(|_| build.is_some());
+        runner::seen(libdir, wanted)
+    });
     saw::saw(
         stage,
         module,

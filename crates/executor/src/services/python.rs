@@ -32,11 +32,11 @@ pub(crate) fn package(libdir: &Path) -> Option<PathBuf> {
 /// A digest of the sources of a package.
 pub(crate) fn digest(package: &Path) -> String {
     let mut hash = Sha256::new();
-    add(package, &mut hash);
+    add(package, package, &mut hash);
     hex::encode(hash.finalize())
 }
 
-fn add(dir: &Path, hash: &mut Sha256) {
+fn add(package: &Path, dir: &Path, hash: &mut Sha256) {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return;
     };
@@ -44,10 +44,15 @@ fn add(dir: &Path, hash: &mut Sha256) {
     paths.sort();
     for path in paths {
         if path.is_dir() && !path.is_symlink() {
-            add(&path, hash);
+            add(package, &path, hash);
         } else if path.extension().is_some_and(|extension| extension == "py") {
             let content = std::fs::read(&path).unwrap_or_default();
-            hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+            hash.update(
+                path.strip_prefix(package)
+                    .unwrap_or(&path)
+                    .as_os_str()
+                    .as_encoded_bytes(),
+            );
             hash.update((content.len() as u64).to_le_bytes());
             hash.update(content);
         }
