@@ -116,6 +116,17 @@ impl<'a> Line<'_, 'a> {
 
     /// Takes a stage's tree from the store, or makes it on the tree `base`.
     fn stage(&self, stage: &'a Stage, base: Option<&Made>, reports: &mut Vec<StageReport>) -> Result<Had> {
+        self.had(stage, base, reports).map_err(|error| match error {
+            // others may have the same name
+            Error::Unbuildable { stage: name, message } => Error::Unbuildable {
+                stage: name,
+                message: format!("{message}\n  at {}, id {:.12}", stage.path, stage.id.to_string()),
+            },
+            other => other,
+        })
+    }
+
+    fn had(&self, stage: &'a Stage, base: Option<&Made>, reports: &mut Vec<StageReport>) -> Result<Had> {
         let span = trace::span(&stage.name).with("id", stage.id.to_string());
         let (report, had) = match self.look_up(stage, base)? {
             Found::Tree(made, report) => {
