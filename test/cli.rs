@@ -49,6 +49,33 @@ fn help_goes_to_stdout() {
 }
 
 #[test]
+fn a_result_that_cannot_be_written_is_a_failure_and_a_reader_that_has_gone_is_none() {
+    let env = TestEnv::new();
+    env.write("manifest.json", NOOP);
+    let to = |where_to: &str, args: &[&str]| {
+        let script = format!("exec \"$0\" \"$@\" {where_to}");
+        let mut command = env.command("bash");
+        command
+            .args(["-c", &script])
+            .arg(env.binaries().osbuild())
+            .args(args);
+        tests::run(&mut command, b"", std::time::Duration::from_secs(60))
+    };
+    for args in [
+        &["--inspect", "manifest.json"][..],
+        &["plan", "--json", "manifest.json"],
+        &["modules"],
+    ] {
+        to("> /dev/full", args)
+            .expect(1)
+            .says(&["cannot write to stdout", "No space left on device"]);
+        to("> >(exit)", args).expect(0);
+    }
+    // what is wrong counts more
+    to("> /dev/full", &["--nonsense"]).expect(2);
+}
+
+#[test]
 fn wrong_usage_is_2_and_does_nothing() {
     let env = TestEnv::new();
     for args in [

@@ -35,6 +35,11 @@ use cli::Task;
 
 fn main() -> ExitCode {
     wait_for_children();
+    print::exit_code(run_as_called())
+}
+
+/// What is to be done, by the name and the arguments of the call.
+fn run_as_called() -> ExitCode {
     let mut args = std::env::args_os();
     let called = args.next().unwrap_or_default();
     let called = Path::new(&called)

@@ -1,11 +1,32 @@
 //! The two ways out. A reader that has gone away is no error.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+use std::sync::OnceLock;
 
-/// Writes to stdout.
+/// Why something could not be written to stdout: of the first time.
+static UNWRITTEN: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Writes to stdout. What could not be written [counts](exit_code) at the end.
 pub(crate) fn stdout(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            UNWRITTEN.get_or_init(|| error);
+        }
+        _ => {}
+    }
+}
+
+/// The exit code of a command that would end with `code`: who reads its stdout must not take half of it for all.
+pub(crate) fn exit_code(code: ExitCode) -> ExitCode {
+    match UNWRITTEN.get() {
+        Some(error_of_it) if code == ExitCode::SUCCESS => {
+            error(&format!("cannot write to stdout: {error_of_it}"), None);
+            ExitCode::from(crate::fail::FAILED)
+        }
+        _ => code,
+    }
 }
 
 /// Writes to stderr.
