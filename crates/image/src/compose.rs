@@ -167,7 +167,7 @@ impl Spec<'_> {
             return Ok((self.label.lay_out(&entries, size, SECTOR)?, size));
         }
         // on a disk with room for anything the partitions come to lie as they will
-        const ROOMY: u64 = 1 << 40;
+        const ROOMY: u64 = 1 << 60;
         let roomy = self.label.lay_out(&entries, ROOMY, SECTOR)?;
         let end = roomy.partitions.iter().map(|place| place.sectors.end).max();
         let size = (end.unwrap_or(0) * SECTOR + behind).next_multiple_of(MIB);
@@ -272,6 +272,39 @@ impl Boot {
                 }
                 disk.write(core, extent.start)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_as_large_as_its_partitions_want() {
+        let laid = |label, size: u64| {
+            let entry = Entry {
+                size: Some(size / SECTOR),
+                ..Entry::default()
+            };
+            let spec = Spec {
+                size: None,
+                label,
+                partitions: vec![Partition { entry, content: None }],
+                boot: None,
+                epoch: None,
+            };
+            spec.lay_out(&[None]).map(|(_, size)| size)
+        };
+        let gpt = Label::Gpt { guid: Uuid::nil() };
+        let dos = Label::Dos { signature: 1 };
+        for size in [4 * MIB, 1 << 40, 100 << 40] {
+            assert_eq!(laid(gpt, size).unwrap(), size + 2 * MIB);
+        }
+        assert_eq!(laid(dos, 3 << 39).unwrap(), (3 << 39) + MIB);
+        for (label, size) in [(gpt, 1 << 62), (gpt, u64::MAX), (dos, 2 << 40)] {
+            let error = laid(label, size).unwrap_err().to_string();
+            assert!(error.contains("lies outside the disk"), "{error}");
         }
     }
 }

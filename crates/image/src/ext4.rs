@@ -38,6 +38,7 @@ use uuid::Uuid;
 use crate::size::{GIB, MIB, Usage};
 use crate::{Error, Result, SparseFile, tool};
 
+pub(crate) use attributes::need_block;
 use populate::{Terms, populate};
 
 /// Bytes in a block.

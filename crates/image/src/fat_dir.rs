@@ -50,14 +50,14 @@ pub fn names(names: &[String]) -> Result<Vec<Name>> {
         if unfit {
             return Err(Error::unsuitable(format!("FAT cannot hold the name `{name}`")));
         }
-        if !folded.insert(name.to_uppercase()) {
+        if !folded.insert(fold(name)) {
             return Err(Error::unsuitable(format!(
                 "FAT cannot hold `{name}` beside a name that differs only in case"
             )));
         }
     }
-    // exact short names first, so that no shortened one takes their place
-    let mut taken: BTreeSet<[u8; 11]> = names.iter().filter_map(|name| exact(name)).collect();
+    // names that are short in upper case first: no shortened one takes their place, or is found in it
+    let mut taken: BTreeSet<[u8; 11]> = folded.iter().filter_map(|name| exact(name)).collect();
     let made = names.iter().map(|name| match exact(name) {
         Some(short) => Name { short, long: None },
         None => Name {
@@ -66,6 +66,18 @@ pub fn names(names: &[String]) -> Result<Vec<Name>> {
         },
     });
     Ok(made.collect())
+}
+
+/// The name as readers compare it: in upper case, where that is a single character.
+fn fold(name: &str) -> String {
+    let upper = |c: char| {
+        let mut upper = c.to_uppercase();
+        match (upper.next(), upper.next()) {
+            (Some(one), None) => one,
+            _ => c,
+        }
+    };
+    name.chars().map(upper).collect()
 }
 
 /// The entries of `name`, long parts first.
@@ -136,7 +148,7 @@ fn exact(name: &str) -> Option<[u8; 11]> {
     fits.then(|| pad(base, extension))
 }
 
-/// A short form `BASE~N.EXT` that is not taken.
+/// A short form `BASE~N.EXT` that is not taken, but by the name itself.
 fn shortened(name: &str, taken: &mut BTreeSet<[u8; 11]>) -> [u8; 11] {
     let clean = |text: &str, length: usize| -> String {
         let kept = text.chars().filter(|c| *c != ' ' && *c != '.');
@@ -148,12 +160,13 @@ fn shortened(name: &str, taken: &mut BTreeSet<[u8; 11]>) -> [u8; 11] {
     let trimmed = name.trim_start_matches('.');
     let (base, extension) = trimmed.rsplit_once('.').unwrap_or((trimmed, ""));
     let (base, extension) = (clean(base, 8), clean(extension, 3));
+    let own = exact(&fold(name));
     let mut number = 1u32;
     loop {
         let tail = format!("~{number}");
         let room = 8 - tail.len();
         let short = pad(&format!("{}{tail}", &base[..base.len().min(room)]), &extension);
-        if taken.insert(short) {
+        if taken.insert(short) || own == Some(short) {
             return short;
         }
         number += 1;
@@ -230,8 +243,30 @@ mod tests {
     }
 
     #[test]
+    fn no_short_name_is_another_file() {
+        let forms = short_forms(&["a long name.text", "alongn~1.tex", "Grub.cfg", "grub~1.CFG"]);
+        assert_eq!(
+            forms,
+            ["ALONGN~2TEX", "ALONGN~1TEX", "GRUB~2  CFG", "GRUB~1~1CFG"]
+        );
+    }
+
+    #[test]
+    fn letters_without_an_upper_case_of_one_character_are_letters_of_their_own() {
+        assert_eq!(
+            short_forms(&["STRASSE", "straße"]),
+            ["STRASSE    ", "STRA_E~1   "]
+        );
+    }
+
+    #[test]
     fn what_fat_cannot_hold_is_refused() {
-        for list in [vec!["a:b"], vec!["dot."], vec!["Grub", "grub"]] {
+        for list in [
+            vec!["a:b"],
+            vec!["dot."],
+            vec!["Grub", "grub"],
+            vec!["Größe", "GRÖßE"],
+        ] {
             let list: Vec<_> = list.into_iter().map(String::from).collect();
             assert!(names(&list).is_err(), "{list:?}");
         }

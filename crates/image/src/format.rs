@@ -5,7 +5,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use crate::{Result, SparseFile, qcow2, vdi, vhd, vhdx, vmdk};
+use crate::{Error, Result, SparseFile, qcow2, vdi, vhd, vhdx, vmdk};
 
 /// The format, and what it can be told.
 #[derive(Debug, Clone)]
@@ -33,6 +33,9 @@ pub struct Identity {
 }
 
 /// Writes `disk` as the file `name`, and in some formats as files beside it; `create` makes them.
+///
+/// # Errors
+/// What the format's own writer says; a disk of 0 bytes, which most formats cannot tell from a damaged one.
 pub fn write(
     disk: &SparseFile,
     name: &Path,
@@ -41,6 +44,11 @@ pub fn write(
     create: &mut dyn FnMut(&Path) -> Result<File>,
 ) -> Result<()> {
     let _span = trace::span("write the disk's format").with("file", name.to_string_lossy());
+    if disk.size() == 0 {
+        return Err(Error::unsuitable(
+            "a disk of 0 bytes cannot be converted: give the raw image a size",
+        ));
+    }
     let uuid = identity.uuid;
     match format {
         Format::Qcow2(options) => qcow2::write(disk, &create(name)?, options),

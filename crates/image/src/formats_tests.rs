@@ -5,9 +5,10 @@ use std::path::Path;
 
 use uuid::Uuid;
 
+use crate::format::{self, Format, Identity};
 use crate::testing::{disk, large_disk, no_qemu_img, qemu_img};
 use crate::vmdk::{Adapter, Subformat};
-use crate::{Result, SparseFile, vdi, vhd, vhdx, vmdk};
+use crate::{Result, SparseFile, qcow2, vdi, vhd, vhdx, vmdk};
 
 const ID: Uuid = Uuid::from_u128(0x1234_5678_9abc_4def_8123_4567_89ab_cdef);
 
@@ -46,11 +47,11 @@ fn check(format: &str, raw: &Path, write: impl Fn(&Path, usize)) -> std::path::P
     dir.join("1/disk.img")
 }
 
-/// A disk of whole MiB, one that is none, and one that passes the page cache.
+/// A disk of whole MiB, one of whole sectors, one that ends within a sector, and one that passes the page cache.
 fn disks(mut judge: impl FnMut(&Path, &SparseFile)) {
     let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     judge(&dir.path().join("disk.raw"), &large_disk(dir.path(), 3));
-    for (seed, size) in [(1, 40 << 20), (2, (90 << 20) + 512 * 77)] {
+    for (seed, size) in [(1, 40 << 20), (2, (90 << 20) + 512 * 77), (4, (20 << 20) + 811)] {
         let dir = tempfile::tempdir().unwrap();
         let disk = disk(dir.path(), seed, size);
         judge(&dir.path().join("disk.raw"), &disk);
@@ -122,6 +123,67 @@ fn vhd_is_read_back_and_has_the_size_that_was_asked_for() {
             }
         }
     });
+}
+
+#[test]
+fn a_vhd_that_no_geometry_holds_has_the_size_of_the_disk() {
+    const LARGEST: u64 = 65_535 * 16 * 255 * 512;
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    let raw = dir.path().join("disk.raw");
+    for size in [LARGEST, 140 << 30, (140 << 30) + 700] {
+        for kind in [vhd::Kind::Fixed, vhd::Kind::Dynamic] {
+            let open = |path: &Path| {
+                File::options()
+                    .read(true)
+                    .write(true)
+                    .create(true)
+                    .truncate(true)
+                    .open(path)
+            };
+            let disk = SparseFile::new(open(&raw).unwrap(), size).unwrap();
+            for (bytes, at) in [(b"old end", LARGEST - 7), (b"the end", size - 7)] {
+                disk.write(bytes, at).unwrap();
+            }
+            let path = dir.path().join("disk.vhd");
+            let options = vhd::Options {
+                kind,
+                rounding: vhd::Rounding::Geometry,
+                ..vhd::Options::default()
+            };
+            vhd::write(&disk, &open(&path).unwrap(), &options).unwrap();
+            let mut footer = [0; 512];
+            let file = SparseFile::open(File::open(&path).unwrap()).unwrap();
+            file.read(&mut footer, file.size() - 512).unwrap();
+            assert_eq!(footer[48..56], size.next_multiple_of(512).to_be_bytes());
+            if !no_qemu_img() {
+                let [raw, path] = [&raw, &path].map(|path| path.to_str().unwrap());
+                qemu_img(&["compare", "-f", "raw", "-F", "vpc", raw, path]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_disk_without_a_byte_is_refused() {
+    let disk = SparseFile::new(tempfile::tempfile().unwrap(), 0).unwrap();
+    let rounding = vhd::Rounding::Azure;
+    let kind = vhd::Kind::Fixed;
+    for format in [
+        Format::Qcow2(qcow2::Options::default()),
+        Format::Vdi,
+        Format::Vhdx,
+        Format::Vhd { kind, rounding },
+    ] {
+        let mut create = |_: &Path| -> Result<File> { panic!("{format:?}: a file was made") };
+        let made = format::write(
+            &disk,
+            Path::new("disk"),
+            &format,
+            Identity::default(),
+            &mut create,
+        );
+        assert!(made.unwrap_err().to_string().contains("0 bytes"), "{format:?}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::fs::File;
 use crate::blocks::Blocks;
 use crate::deflate::Deflater;
 use crate::output::Output;
-use crate::qcow2_tables::{CLUSTER, Tables};
+use crate::qcow2_tables::{CLUSTER, SECTOR, Tables};
 use crate::{Error, Result, SparseFile};
 
 /// The next level gains 1 % of the size for a quarter more time; the one below loses 2 % and is little faster.
@@ -49,7 +49,7 @@ pub fn write(disk: &SparseFile, output: &File, options: &Options) -> Result<()> 
     if options.version_2 && options.compression == Compression::Zstd {
         return Err(Error::unsuitable("qcow2 version 2 knows no zstd: take zlib"));
     }
-    let mut tables = Tables::new(disk.size());
+    let mut tables = Tables::new(disk.size().next_multiple_of(SECTOR));
     let mut file = Output::new(output, disk)?;
     Blocks::of(disk, CLUSTER, options.threads).each(
         || Packer::new(options.compression),
@@ -125,13 +125,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let raw = dir.path().join("disk.raw");
         let raw = raw.to_str().unwrap();
-        for (seed, compression, version_2) in [
-            (1, Compression::Zlib, false),
-            (2, Compression::Zstd, false),
-            (3, Compression::None, false),
-            (4, Compression::Zlib, true),
+        let (sectors, odd) = ((90 << 20) + 512 * 77, (20 << 20) + 811);
+        for (seed, size, compression, version_2) in [
+            (1, sectors, Compression::Zlib, false),
+            (2, sectors, Compression::Zstd, false),
+            (3, sectors, Compression::None, false),
+            (4, sectors, Compression::Zlib, true),
+            (5, odd, Compression::Zlib, false),
+            (6, odd, Compression::None, false),
         ] {
-            let disk = disk(dir.path(), seed, (90 << 20) + 512 * 77);
+            let disk = disk(dir.path(), seed, size);
             let mut files = Vec::new();
             for threads in [1, 3] {
                 let path = dir.path().join(format!("{threads}.qcow2"));

@@ -15,12 +15,12 @@ const COPIED: u64 = 1 << 63;
 const COMPRESSED: u64 = 1 << 62;
 /// In an entry of a compressed cluster: sectors above this bit, the offset below.
 const SECTORS_SHIFT: u32 = 62 - (CLUSTER_BITS - 8);
-const SECTOR: u64 = 512;
+pub const SECTOR: u64 = 512;
 
 /// The file in the making: what is where.
 #[derive(Debug)]
 pub struct Tables {
-    /// Clusters of the disk.
+    /// Bytes of the disk, in whole sectors.
     size: u64,
     /// Uses of each cluster of the file.
     counts: Vec<u16>,
@@ -34,7 +34,8 @@ pub struct Tables {
 pub type Placed = (u64, Vec<u8>);
 
 impl Tables {
-    /// The tables of a disk of `size` bytes. The header and the first-level table come first in the file.
+    /// The tables of a disk of `size` bytes: whole sectors, as readers ignore what is behind the last one. The header and
+    /// the first-level table come first in the file.
     pub fn new(size: u64) -> Self {
         let mut tables = Self {
             size,

@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat};
 use tree::Tree;
+use tree::walk::Entry;
 
+use crate::ext4::need_block;
 use crate::{Error, Result};
 
 pub const MIB: u64 = 1 << 20;
@@ -24,7 +26,8 @@ pub struct Bytes(pub u64);
 pub struct Usage {
     /// Files of any kind, hard links counted once.
     pub inodes: u64,
-    /// Bytes of content in whole blocks of 4 KiB, holes of large files not counted.
+    /// Bytes of content in whole blocks of 4 KiB, holes of large files not counted; a block more where extended
+    /// attributes do not fit in an inode of ext4.
     pub bytes: u64,
 }
 
@@ -74,7 +77,15 @@ pub fn usage(tree: &Tree, hidden: Option<&Path>) -> Result<Usage> {
         hidden,
     };
     let root = tree.open_at(".", OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
-    walk.directory(root, Path::new(""))?;
+    let (path, name) = (Path::new(""), OsStr::new("."));
+    let stat = fstat(&root).map_err(|e| tree::Error::errno("stat", path, e))?;
+    walk.inode(&Entry {
+        path,
+        stat: stat.into(),
+        dir: root.as_fd(),
+        name,
+    })?;
+    walk.directory(root, path)?;
     Ok(walk.usage)
 }
 
@@ -85,10 +96,17 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    fn inode(&mut self, entry: &Entry<'_>) -> Result<()> {
+        self.usage.inodes += 1;
+        if need_block(entry.attributes()?) {
+            self.usage.bytes += blocks(1);
+        }
+        Ok(())
+    }
+
     fn directory(&mut self, dir: OwnedFd, path: &Path) -> Result<()> {
         let failed = |e| tree::Error::errno("list", path, e);
         let mut names_length = 0;
-        self.usage.inodes += 1;
         for entry in Dir::read_from(&dir).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
@@ -99,16 +117,23 @@ impl Walk<'_> {
             names_length += 16 + name.len() as u64;
             let stat = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(|e| tree::Error::errno("stat", &path, e))?;
+            let inode = Entry {
+                path: &path,
+                stat: stat.into(),
+                dir: dir.as_fd(),
+                name,
+            };
             match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory if self.hidden == Some(&path) => self.usage.inodes += 1,
+                FileType::Directory if self.hidden == Some(&path) => self.inode(&inode)?,
                 FileType::Directory => {
+                    self.inode(&inode)?;
                     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                     let below = openat(&dir, name, flags, Mode::empty())
                         .map_err(|e| tree::Error::errno("open", &path, e))?;
                     self.directory(below, &path)?;
                 }
                 kind if stat.st_nlink == 1 || self.linked.insert((stat.st_dev, stat.st_ino)) => {
-                    self.usage.inodes += 1;
+                    self.inode(&inode)?;
                     self.usage.bytes += match kind {
                         FileType::RegularFile => blocks(content(stat.st_size as u64, stat.st_blocks as u64)),
                         FileType::Symlink if stat.st_size >= 60 => 4096,

@@ -41,7 +41,8 @@ pub enum Rounding {
     /// To a whole MiB, as Azure wants it; readers take the size as it is written.
     #[default]
     Azure,
-    /// To what the disk's cylinders, heads and sectors multiply to: what Virtual PC believes.
+    /// To what the disk's cylinders, heads and sectors multiply to: what Virtual PC believes. From 127.5 GiB on, where
+    /// they end, to whole sectors.
     Geometry,
 }
 
@@ -71,6 +72,8 @@ pub fn write(disk: &SparseFile, output: &File, options: &Options) -> Result<()> 
     let geometry = Geometry::holding(disk.size().div_ceil(SECTOR), options.rounding);
     let size = match options.rounding {
         Rounding::Azure => disk.size().next_multiple_of(AZURE),
+        // with the largest geometry readers believe the size as well
+        Rounding::Geometry if geometry.is_largest() => disk.size().next_multiple_of(SECTOR),
         Rounding::Geometry => geometry.sectors() * SECTOR,
     };
     match options.kind {

@@ -15,6 +15,10 @@ use crate::{Error, Result, crc32c};
 const MAGIC: u32 = 0xea02_0000;
 const HEADER: usize = 32;
 const ENTRY: usize = 16;
+/// What attributes take in an inode before there is one: the magic, and the end of the entries.
+const EMPTY: usize = 4 + 4;
+/// What an inode has for them in a file system made here.
+const ROOM: usize = 96;
 
 const USER: u8 = 1;
 const ACL: u8 = 2;
@@ -51,7 +55,7 @@ impl Attributes {
         left.sort_unstable_by(|a, b| (a.prefix != SECURITY, key(a)).cmp(&(b.prefix != SECURITY, key(b))));
         let room = inode::attribute_room(fs);
         let mut in_inode = Vec::new();
-        let mut used = 4 + 4;
+        let mut used = EMPTY;
         left.retain_mut(|attribute| {
             let fits = used + attribute.size() <= room;
             if fits {
@@ -89,6 +93,16 @@ impl Attributes {
         }
         Ok(made)
     }
+}
+
+/// Whether these attributes of an entry do not all fit in its inode.
+pub fn need_block(all: Vec<(Vec<u8>, Vec<u8>)>) -> bool {
+    let sizes = all.into_iter().filter_map(|(name, value)| {
+        // one that is refused takes no space
+        let attribute = attribute(&name, value).ok()??;
+        Some(attribute.size())
+    });
+    EMPTY + sizes.sum::<usize>() > ROOM
 }
 
 /// Sets the checksum of the attributes' block that becomes block `at`.

@@ -161,6 +161,32 @@ fn the_smallest_one_can_be_made() {
 }
 
 #[test]
+fn attributes_that_need_blocks_are_measured() {
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    let tree = Tree::open(dir.path()).unwrap();
+    let before = usage(&tree, None).unwrap();
+    for n in 0..4000 {
+        let name = format!("{n}");
+        tree.write(&name, "").unwrap();
+        // what fits in the inode takes no block
+        let length = if n % 2 == 0 { 68 } else { 200 };
+        let value = vec![n as u8; length];
+        let flags = rustix::fs::XattrFlags::empty();
+        if rustix::fs::setxattr(dir.path().join(&name), "user.ima", &value, flags).is_err() {
+            return println!("skipped: /var/tmp has no attributes of users");
+        }
+    }
+    let usage = usage(&tree, None).unwrap();
+    let names = (4000 * 16 + 3 * 4000u64).next_multiple_of(BLOCK) + 4096;
+    let more = usage.bytes - before.bytes;
+    assert!((2000 * BLOCK..2000 * BLOCK + names).contains(&more), "{more}");
+    let size = needed(&usage);
+    if have_tools() {
+        make(&tree, &Options { size, ..options() });
+    }
+}
+
+#[test]
 fn too_small_a_size_says_what_is_needed() {
     let dir = tempfile::tempdir().unwrap();
     let tree = Tree::open(dir.path()).unwrap();
