@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
 use tests::manifests::{fetching, sha256, tree_of};
 use tests::qemu::Console;
@@ -43,6 +43,7 @@ impl Build {
     fn waiting(env: &TestEnv) -> Self {
         let mut command = env.build_command();
         command.args(["--libdir", "lib"]).process_group(0);
+        command.env("PATH", path(env));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let console = Console::new(child.stdout.take().unwrap(), std::io::sink(), false);
@@ -73,6 +74,11 @@ impl Build {
         assert_eq!(status.code(), Some(code), "{}", self.console.transcript());
         println!("{signal:?}: ended after {:?}", start.elapsed());
     }
+}
+
+/// Where tools are looked for: those of the test come first.
+fn path(env: &TestEnv) -> String {
+    format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", env.path("lib/bin").display())
 }
 
 /// Nothing runs, is mounted, is unfinished; nothing was handed out; no stage counts as done.
@@ -322,6 +328,62 @@ fn who_is_killed_leaves_no_process_and_the_next_one_cleans_up() {
     assert_eq!(fs::read_to_string(env.out().join("file")).unwrap(), "1\n");
 }
 
+/// A `cryptsetup` that keeps a file for each mapping, and waits at the gate in the step that is written in `lib/step`.
+fn stand_in_mapper(env: &TestEnv) {
+    let lib = env.path("lib");
+    let script = format!(
+        "cd {}; if [ \"$2\" = \"$(cat step)\" ]; then echo > ready; read _ < go; fi\n\
+         case $2 in open) touch \"mapped/$4\";; close) rm \"mapped/$3\";; esac",
+        lib.display()
+    );
+    env.module("bin", "cryptsetup", &script);
+    env.module("bin", "dmsetup", "echo 253:0");
+    fs::create_dir(lib.join("mapped")).unwrap();
+}
+
+/// What the machine would keep when we are gone.
+#[test]
+fn while_an_encrypted_device_is_opened_or_closed() {
+    let what = "an encrypted device";
+    if !need::root(what) {
+        return;
+    }
+    // no mapping is made, but without any kernel of the kind none is tried
+    if !std::path::Path::new("/dev/mapper/control").exists() {
+        eprintln!("skipped, as there is no device mapper: {what}");
+        return;
+    }
+    let env = TestEnv::new();
+    let mut gate = Gate::new(&env);
+    stand_in_mapper(&env);
+    env.stage("org.test.looks", "test -b /dev/mapper/osbuild-luks-*");
+    let manifest = tree_of(json!([
+        {"type": "org.osbuild.truncate", "options": {"filename": "disk.img", "size": "1M"}},
+        {"type": "org.test.looks", "devices": {
+            "part": {"type": "org.osbuild.loopback", "options": {"filename": "disk.img"}},
+            "inner": {"type": "org.osbuild.luks2", "parent": "part", "options": {"passphrase": "secret"}},
+        }},
+    ]));
+    for (step, (signal, code)) in ["close", "open"].into_iter().zip(BOTH) {
+        fs::write(env.path("lib/step"), step).unwrap();
+        let mut build = Build::start(&env, &manifest);
+        gate.reached();
+        match signal {
+            // as a service manager or `kill` does
+            Signal::TERM => kill_process(Pid::from_child(&build.child), signal).unwrap(),
+            _ => build.signal(signal),
+        }
+        // longer than what holds no device has to end
+        let ended = ends_within(&build.child, Duration::from_secs(2));
+        gate.open();
+        let status = build.child.wait().unwrap();
+        assert!(!ended, "{step}: {}", build.console.transcript());
+        assert_eq!(status.code(), Some(code), "{}", build.console.transcript());
+        assert_eq!(env.left_behind(), Vec::<String>::new());
+        assert_eq!(fs::read_dir(env.path("lib/mapped")).unwrap().count(), 0, "{step}");
+    }
+}
+
 /// What resolves packages is ended too: it would go on fetching, and keep the next one waiting for its locks.
 #[test]
 fn while_packages_are_resolved() {
@@ -337,8 +399,9 @@ fn while_packages_are_resolved() {
     env.module("bin", "apt-config", "exit 0");
     for (signal, code) in BOTH {
         let mut command = env.command(env.binaries().image_builder());
-        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", env.path("lib/bin").display());
-        command.env("PATH", path).env("XDG_CACHE_HOME", env.path("cache"));
+        command
+            .env("PATH", path(&env))
+            .env("XDG_CACHE_HOME", env.path("cache"));
         command.args(["manifest", "--distro", "debian-12", "--type", "tar"]);
         command.args(["--repo", "http://localhost/debian,trusted=yes"]);
         command

@@ -44,6 +44,7 @@ pub use bill::{bill_of_materials, sha256_of_files, system_of};
 pub use bounds::Boundary;
 pub use build::Build;
 pub use cancel::Cancel;
+pub use devices::own::{any_lasts as devices_last, open_no_more as open_no_devices};
 pub use documents::{recall, result_document};
 pub use error::{Error, Result};
 pub use export::Destination;

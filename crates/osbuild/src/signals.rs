@@ -11,7 +11,8 @@ use signal_hook::iterator::Signals;
 /// What cannot be stopped half-way, such as copying a large file, has this long to end. Nothing of it is in its place yet.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Host services have longer than the executor gives each of them: they hold devices of the machine.
+/// What holds devices of the machine has longer: host services, longer than the executor gives each of them, and our own
+/// tools.
 const CLEANING: Duration = Duration::from_secs(60);
 
 /// Listens from its making on.
@@ -45,6 +46,7 @@ impl Interrupt {
                     end(number);
                 }
                 cancel.cancel();
+                executor::open_no_devices();
                 std::thread::spawn(move || {
                     wait_for_the_end();
                     end(number);
@@ -68,7 +70,8 @@ impl Interrupt {
 fn wait_for_the_end() {
     let begun = Instant::now();
     std::thread::sleep(PATIENCE);
-    while executor::services_run() && begun.elapsed() < CLEANING {
+    let holds = || executor::services_run() || executor::devices_last();
+    while holds() && begun.elapsed() < CLEANING {
         std::thread::sleep(PATIENCE / 10);
     }
 }

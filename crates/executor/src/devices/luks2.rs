@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use super::own::Lasting;
 use super::real::{self, device_mapper, tool};
 use super::{DeviceModule, Held, Opened, Opening};
 
@@ -26,12 +27,15 @@ fn schema() -> Value {
     })
 }
 
-/// An open mapping, by its name.
-struct Mapping(String);
+/// An open mapping.
+struct Mapping {
+    name: String,
+    lasting: Lasting,
+}
 
 impl Held for Mapping {
     fn release(self: Box<Self>) -> Result<(), String> {
-        tool("cryptsetup", &["-q", "close", &self.0], None).map(drop)
+        tool(&self.lasting, "cryptsetup", &["-q", "close", &self.name], None).map(drop)
     }
 }
 
@@ -48,25 +52,25 @@ fn open(opening: &Opening<'_>) -> Result<Opened, String> {
         .unwrap_or_default();
     // nobody else on this machine may have the name
     let name = format!("osbuild-luks-{}-{}", std::process::id(), parent.replace('/', "-"));
-    tool("cryptsetup", &["-q", "open", &node, &name], Some(passphrase))?;
-    let mut opened = Opened::default();
-    opened.held.push(Box::new(Mapping(name.clone())));
-    let args = [
-        "info",
-        "-c",
-        "-o",
-        "major,minor",
-        "--noheadings",
-        "--separator",
-        ":",
-        &name,
-    ];
-    let number = number(&tool("dmsetup", &args, None)?)?;
-    let path = format!("mapper/{name}");
-    real::make_node(opening.dev, &path, number)?;
-    let argument = json!({"path": path, "name": name, "node": {"major": number.0, "minor": number.1}});
-    opened.argument = argument.as_object().cloned().unwrap_or_default();
-    Ok(opened)
+    let lasting = Lasting::begin()?;
+    let args = ["-q", "open", &node, &name];
+    tool(&lasting, "cryptsetup", &args, Some(passphrase))?;
+    real::opened(Mapping { name, lasting }, |Mapping { name, lasting }| {
+        let args = [
+            "info",
+            "-c",
+            "-o",
+            "major,minor",
+            "--noheadings",
+            "--separator",
+            ":",
+            name,
+        ];
+        let number = number(&tool(lasting, "dmsetup", &args, None)?)?;
+        let path = format!("mapper/{name}");
+        real::make_node(opening.dev, &path, number)?;
+        Ok(json!({"path": path, "name": name, "node": {"major": number.0, "minor": number.1}}))
+    })
 }
 
 /// Major and minor number, with a colon between.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::own::Lasting;
 use super::real::{self, device_mapper, tool};
 use super::{DeviceModule, Held, Opened, Opening};
 
@@ -36,6 +37,37 @@ fn schema() -> Value {
 struct Active {
     group: String,
     devices: Vec<String>,
+    lasting: Lasting,
+}
+
+impl Active {
+    /// What a stage is told of a volume of the group, for which nodes are made below `dev`.
+    fn argument(&self, dev: &Path, volume: &str) -> Result<Value, String> {
+        let group = &self.group;
+        let full = format!("{group}/{volume}");
+        let args = [
+            "--noheadings",
+            "--separator",
+            ":",
+            "-o",
+            "lv_kernel_major,lv_kernel_minor",
+            &full,
+        ];
+        let text = lvm(&self.lasting, "lvs", &args, &self.devices)?;
+        let pair = text
+            .split_once(':')
+            .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        let number: (u32, u32) = pair.ok_or_else(|| format!("the volume {full} has no device: `{text}`"))?;
+        let double = |name: &str| name.replace('-', "--");
+        let mapped = format!("mapper/{}-{}", double(group), double(volume));
+        for name in [&full, &mapped] {
+            real::make_node(dev, name, number)?;
+        }
+        Ok(json!({
+            "path": full, "node": {"major": number.0, "minor": number.1},
+            "lvm": {"vg_name": group, "lv_name": volume},
+        }))
+    }
 }
 
 impl Held for Active {
@@ -43,9 +75,10 @@ impl Held for Active {
         // a machine with udev activates whole groups as soon as it sees them, and would go on holding the device: first it
         // has to be done with what it has seen
         if Path::new(UDEV).exists() {
-            let _ = tool("udevadm", &["settle", "--timeout=30"], None);
+            let _ = tool(&self.lasting, "udevadm", &["settle", "--timeout=30"], None);
         }
-        lvm("vgchange", &["--activate", "n", &self.group], &self.devices).map(drop)
+        let args = ["--activate", "n", &self.group];
+        lvm(&self.lasting, "vgchange", &args, &self.devices).map(drop)
     }
 }
 
@@ -75,47 +108,24 @@ fn open(opening: &Opening<'_>) -> Result<Opened, String> {
         "--devices".to_owned(),
         node.clone(),
     ];
-    let group = lvm("pvs", &["--noheadings", "-o", "vg_name", &node], &devices)?;
+    let lasting = Lasting::begin()?;
+    let args = ["--noheadings", "-o", "vg_name", &node];
+    let group = lvm(&lasting, "pvs", &args, &devices)?;
     let full = format!("{group}/{volume}");
-    lvm("lvchange", &["--activate", "y", &full], &devices)?;
-    let mut opened = Opened::default();
-    opened.held.push(Box::new(Active {
-        group: group.clone(),
-        devices: devices.clone(),
-    }));
-    let args = [
-        "--noheadings",
-        "--separator",
-        ":",
-        "-o",
-        "lv_kernel_major,lv_kernel_minor",
-        &full,
-    ];
-    let text = lvm("lvs", &args, &devices)?;
-    let pair = text
-        .split_once(':')
-        .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-    let number: (u32, u32) = pair.ok_or_else(|| format!("the volume {full} has no device: `{text}`"))?;
-    let double = |name: &str| name.replace('-', "--");
-    for name in [
-        full.clone(),
-        format!("mapper/{}-{}", double(&group), double(volume)),
-    ] {
-        real::make_node(opening.dev, &name, number)?;
-    }
-    let argument = json!({
-        "path": full, "node": {"major": number.0, "minor": number.1},
-        "lvm": {"vg_name": group, "lv_name": volume},
-    });
-    opened.argument = argument.as_object().cloned().unwrap_or_default();
-    Ok(opened)
+    lvm(&lasting, "lvchange", &["--activate", "y", &full], &devices)?;
+    let active = Active {
+        group,
+        devices,
+        lasting,
+    };
+    real::opened(active, |active| active.argument(opening.dev, volume))
 }
 
-fn lvm(command: &str, args: &[&str], devices: &[String]) -> Result<String, String> {
+fn lvm(lasting: &Lasting, command: &str, args: &[&str], devices: &[String]) -> Result<String, String> {
     let all: Vec<&str> = args
         .iter()
         .copied()
         .chain(devices.iter().map(String::as_str))
         .collect();
-    tool(command, &all, None)
+    tool(lasting, command, &all, None)
 }

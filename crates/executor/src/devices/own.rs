@@ -1,6 +1,7 @@
 //! The devices and mounts of a running stage that are ours.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use manifest::Stage;
 use sandbox::UserNamespace;
@@ -10,6 +11,42 @@ use super::setup::Setup;
 use super::{Held, Opening};
 use crate::driver;
 use crate::mounts::{self, Mounting, Shown};
+
+/// What of the machine outlives this process unless it is given back: how many such devices it holds, and [`NO_MORE`].
+static LASTING: AtomicUsize = AtomicUsize::new(0);
+
+/// None is opened any more.
+const NO_MORE: usize = 1 << (usize::BITS - 1);
+
+/// Opens no lasting device any more, as the process is about to end: from now on there are only fewer of them.
+pub fn open_no_more() {
+    LASTING.fetch_or(NO_MORE, Ordering::SeqCst);
+}
+
+/// Whether a lasting device is being opened, open, or being given back.
+pub fn any_lasts() -> bool {
+    LASTING.load(Ordering::SeqCst) & !NO_MORE != 0
+}
+
+/// A lasting device, from before it is opened until it was given back.
+#[derive(Debug)]
+pub(super) struct Lasting(());
+
+impl Lasting {
+    /// # Errors
+    /// The process is about to end.
+    pub(super) fn begin() -> Result<Self, String> {
+        let one_more = |count: usize| (count & NO_MORE == 0).then_some(count + 1);
+        let begun = LASTING.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more);
+        begun.map(|_| Self(())).map_err(|_| "interrupted".into())
+    }
+}
+
+impl Drop for Lasting {
+    fn drop(&mut self) {
+        LASTING.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 /// What of ours is open and mounted. Mounts go before devices, the last one first.
 #[derive(Default)]

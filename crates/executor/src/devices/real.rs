@@ -1,13 +1,16 @@
 //! Devices of the kernel: loop devices, nodes, the device mapper.
 
 use std::os::fd::BorrowedFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::fs::{CWD, FileType, Mode, makedev};
 use sandbox::{LoopDevice, LoopOptions};
+use serde_json::Value;
 
-use super::Held;
+use super::own::Lasting;
+use super::{Held, Opened};
 
 /// A loop device that is given back.
 pub(super) struct Loop(LoopDevice);
@@ -78,8 +81,28 @@ pub(super) fn device_mapper(what: &str) -> Result<(), String> {
     ))
 }
 
-/// Runs a tool of the host to its end; what it prints, or what it said as it failed.
-pub(super) fn tool(name: &str, args: &[&str], input: Option<&str>) -> Result<String, String> {
+/// A device that was opened. Where it cannot be told what it is, it is given back.
+pub(super) fn opened<H: Held + 'static>(
+    held: H,
+    argument: impl FnOnce(&H) -> Result<Value, String>,
+) -> Result<Opened, String> {
+    let held = Box::new(held);
+    match argument(&held) {
+        Ok(argument) => Ok(Opened {
+            argument: argument.as_object().cloned().unwrap_or_default(),
+            held: vec![held],
+        }),
+        Err(message) => {
+            // what failed first says more
+            let _ = held.release();
+            Err(message)
+        }
+    }
+}
+
+/// Runs a tool of the host, which opens a device or gives it back, to its end; what it prints, or what it said as it
+/// failed. Ctrl-C is not for it: what it has begun it does whole.
+pub(super) fn tool(_: &Lasting, name: &str, args: &[&str], input: Option<&str>) -> Result<String, String> {
     use std::io::Write;
     let failed = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::NotFound => format!("`{name}` is not installed on this machine"),
@@ -89,6 +112,7 @@ pub(super) fn tool(name: &str, args: &[&str], input: Option<&str>) -> Result<Str
     command
         .args(args)
         .env("LC_ALL", "C")
+        .process_group(0)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command.stdin(if input.is_some() {
@@ -98,7 +122,8 @@ pub(super) fn tool(name: &str, args: &[&str], input: Option<&str>) -> Result<Str
     });
     let mut child = command.spawn().map_err(failed)?;
     if let (Some(text), Some(mut stdin)) = (input, child.stdin.take()) {
-        stdin.write_all(text.as_bytes()).map_err(failed)?;
+        // one that did not read it says why
+        let _ = stdin.write_all(text.as_bytes());
     }
     let output = child.wait_with_output().map_err(failed)?;
     if output.status.success() {
@@ -106,4 +131,46 @@ pub(super) fn tool(name: &str, args: &[&str], input: Option<&str>) -> Result<Str
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
     Err(format!("`{name}` failed with {}: {said}", output.status))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use serde_json::json;
+
+    use super::super::own::any_lasts;
+    use super::*;
+
+    struct Noted(Lasting, Rc<Cell<bool>>);
+
+    impl Held for Noted {
+        fn release(self: Box<Self>) -> Result<(), String> {
+            self.1.set(any_lasts());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_device_is_given_back_also_where_opening_it_fails() {
+        let released = Rc::default();
+        let begin = || Noted(Lasting::begin().unwrap(), Rc::clone(&released));
+        let failed = opened(begin(), |_| Err("no number".into()));
+        assert_eq!(failed.err().unwrap(), "no number");
+        assert!(released.take() && !any_lasts());
+
+        // a tool has a process group of its own; not to read what it is given is no failure
+        let groups = |held: &Noted| {
+            let script = "exec <&-; read _ _ _ _ group _ < /proc/$$/stat; echo $$ $group";
+            let printed = tool(&held.0, "sh", &["-c", script], Some(&"x".repeat(1 << 20)))?;
+            let (own, group) = printed.split_once(' ').unwrap();
+            Ok(json!({"own": own, "group": group}))
+        };
+        let mut opened = opened(begin(), groups).unwrap();
+        assert_eq!(opened.argument["own"], opened.argument["group"]);
+        assert!(any_lasts() && !released.get());
+        opened.held.pop().unwrap().release().unwrap();
+        assert!(released.get() && !any_lasts());
+    }
 }
