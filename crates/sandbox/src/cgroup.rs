@@ -85,6 +85,16 @@ impl Door<'_> {
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
+/// So many names are tried where others are taken.
+const ATTEMPTS: usize = 100;
+
+/// Names of groups that this process has not had.
+fn names() -> impl Iterator<Item = String> {
+    let prefix = hierarchy::prefix(std::process::id());
+    let next = move || format!("{prefix}{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    std::iter::repeat_with(next).take(ATTEMPTS)
+}
+
 impl Group {
     /// Makes a group with these limits below the first that allows it.
     ///
@@ -100,11 +110,6 @@ impl Group {
     }
 
     fn within(limits: &Limits, hierarchies: &[Hierarchy]) -> Result<Self> {
-        let name = format!(
-            "{}{}",
-            hierarchy::prefix(std::process::id()),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
         let mut group = Self {
             dirs: Vec::new(),
             memory: None,
@@ -115,7 +120,7 @@ impl Group {
                 what: controller.what(),
                 source,
             };
-            let (hierarchy, dir) = group.directory(controller, &name, hierarchies).map_err(fail)?;
+            let (hierarchy, dir) = group.directory(controller, hierarchies).map_err(fail)?;
             controller.set(&hierarchy, &dir, limits).map_err(fail)?;
             match controller {
                 Controller::Memory => {
@@ -136,7 +141,6 @@ impl Group {
     fn directory(
         &mut self,
         controller: Controller,
-        name: &str,
         hierarchies: &[Hierarchy],
     ) -> std::io::Result<(Hierarchy, PathBuf)> {
         let mut failure = std::io::Error::new(
@@ -145,14 +149,17 @@ impl Group {
         );
         for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.has(controller)) {
             for parent in hierarchy.parents() {
-                let dir = parent.join(name);
-                if self.dirs.contains(&dir) && hierarchy::offers(&dir, controller) {
-                    return Ok((hierarchy.clone(), dir));
-                }
-                match hierarchy.make(&parent, name, controller) {
-                    Ok(()) => {
-                        hierarchy::collect(&parent);
-                        self.dirs.push(dir.clone());
+                let there = self.dirs.iter().find(|dir| dir.parent() == Some(&parent));
+                let made = match there {
+                    Some(dir) => hierarchy.enable(&parent, controller).map(|()| dir.clone()),
+                    None => hierarchy.make(&parent, names(), controller),
+                };
+                match made {
+                    Ok(dir) => {
+                        if !self.dirs.contains(&dir) {
+                            hierarchy::collect(&parent);
+                            self.dirs.push(dir.clone());
+                        }
                         return Ok((hierarchy.clone(), dir));
                     }
                     Err(error) => failure = error,
@@ -283,6 +290,63 @@ mod tests {
         let group = Group::within(&limits, &hierarchies(&dir)).unwrap();
         assert_eq!(group.dirs[0].parent().unwrap(), dir.path().join("user.slice"));
         std::fs::remove_dir_all(&group.dirs[0]).unwrap();
+        std::mem::forget(group);
+    }
+
+    /// Directories with the names that the next groups would have.
+    fn left_by_another(parent: &Path) -> Vec<PathBuf> {
+        let next = COUNT.load(Ordering::Relaxed);
+        // other tests make groups meanwhile
+        let names = (next..next + 20).map(|n| format!("{}{n}", hierarchy::prefix(std::process::id())));
+        let left: Vec<_> = names.map(|name| parent.join(name)).collect();
+        for dir in &left {
+            std::fs::create_dir(dir).unwrap();
+        }
+        left
+    }
+
+    #[test]
+    fn groups_that_another_with_our_numbers_left_are_not_in_the_way() {
+        let limits = Limits {
+            processes: Some(100),
+            ..Limits::default()
+        };
+        for processes in [None, Some("17\n")] {
+            let dir = unified(&["user.slice"]);
+            let slice = dir.path().join("user.slice");
+            let left = left_by_another(&slice);
+            for dir in &left {
+                let write = |text| std::fs::write(dir.join("cgroup.procs"), text).unwrap();
+                processes.map(write);
+            }
+            let group = Group::within(&limits, &hierarchies(&dir)).unwrap();
+            assert_eq!(group.dirs[0].parent().unwrap(), slice);
+            assert_eq!(left.contains(&group.dirs[0]), processes.is_none());
+            assert!(
+                left.iter()
+                    .all(|dir| !dir.join("pids.max").exists() || *dir == group.dirs[0])
+            );
+            std::fs::remove_dir_all(&group.dirs[0]).unwrap();
+            std::mem::forget(group);
+        }
+    }
+
+    #[test]
+    fn controllers_are_enabled_one_by_one_for_one_group() {
+        let dir = unified(&["user.slice"]);
+        let slice = dir.path().join("user.slice");
+        std::fs::write(slice.join("cgroup.subtree_control"), "").unwrap();
+        let limits = Limits {
+            memory: Some(1 << 30),
+            processes: Some(100),
+            ..Limits::default()
+        };
+        let group = Group::within(&limits, &hierarchies(&dir)).unwrap();
+        let [made] = &group.dirs[..] else {
+            panic!("{group:?}")
+        };
+        assert!(made.join("memory.max").exists() && made.join("pids.max").exists());
+        std::fs::remove_dir_all(made).unwrap();
         std::mem::forget(group);
     }
 

@@ -155,29 +155,66 @@ impl Hierarchy {
         ancestors.take(count).map(Path::to_owned).collect()
     }
 
-    /// Makes a group that has the controller.
-    pub(super) fn make(&self, parent: &Path, name: &str, controller: Controller) -> io::Result<()> {
-        let at = |path: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-        if self.unified && has_processes(parent) {
-            let why = "there are processes in it, and so no groups with limits below it";
-            return Err(io::Error::other(at(parent, &why)));
-        }
-        if self.unified && !offers_below(parent, controller) {
-            let file = parent.join("cgroup.subtree_control");
-            std::fs::write(&file, format!("+{}", controller.name()))
-                .map_err(|e| io::Error::new(e.kind(), at(&file, &e)))?;
-        }
-        let dir = parent.join(name);
-        std::fs::create_dir(&dir).map_err(|e| io::Error::new(e.kind(), at(&dir, &e)))?;
+    /// Makes a group that has the controller, under the first of `names` that is free.
+    pub(super) fn make(
+        &self,
+        parent: &Path,
+        names: impl Iterator<Item = String>,
+        controller: Controller,
+    ) -> io::Result<PathBuf> {
+        self.enable(parent, controller)?;
+        let dir = create(parent, names)?;
         match is_domain(&dir) {
-            true => Ok(()),
+            true => Ok(dir),
             false => {
                 let _ = std::fs::remove_dir(&dir);
                 let why = "it is among groups of threads, and takes no processes";
-                Err(io::Error::other(at(&dir, &why)))
+                Err(at(&dir, &io::Error::other(why)))
             }
         }
     }
+
+    /// Has the groups below `parent` have the controller, those too that are there.
+    pub(super) fn enable(&self, parent: &Path, controller: Controller) -> io::Result<()> {
+        if !self.unified {
+            return Ok(());
+        }
+        if has_processes(parent) {
+            let why = "there are processes in it, and so no groups with limits below it";
+            return Err(at(parent, &io::Error::other(why)));
+        }
+        if offers_below(parent, controller) {
+            return Ok(());
+        }
+        let file = parent.join("cgroup.subtree_control");
+        std::fs::write(&file, format!("+{}", controller.name())).map_err(|e| at(&file, &e))
+    }
+}
+
+/// Makes a group under the first of `names` that is free. Numbers of namespaces and processes come again, and whoever had
+/// them before may have been killed: a group that such a one left is removed. The kernel does not remove one with processes.
+fn create(parent: &Path, names: impl Iterator<Item = String>) -> io::Result<PathBuf> {
+    let mut failure = io::ErrorKind::AlreadyExists.into();
+    for dir in names.map(|name| parent.join(name)) {
+        let mut made = std::fs::create_dir(&dir);
+        if made.as_ref().is_err_and(is_taken) && std::fs::remove_dir(&dir).is_ok() {
+            made = std::fs::create_dir(&dir);
+        }
+        match made {
+            Ok(()) => return Ok(dir),
+            Err(e) if is_taken(&e) => failure = at(&dir, &e),
+            Err(e) => return Err(at(&dir, &e)),
+        }
+    }
+    Err(failure)
+}
+
+fn is_taken(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::AlreadyExists
+}
+
+fn at(path: &Path, e: &io::Error) -> io::Error {
+    io::Error::new(e.kind(), format!("{}: {e}", path.display()))
 }
 
 /// Whether a group (version 2) has processes of its own. The topmost one may have them and groups below it all the same.
@@ -202,12 +239,6 @@ fn is_domain(dir: &Path) -> bool {
 fn offers_below(parent: &Path, controller: Controller) -> bool {
     std::fs::read_to_string(parent.join("cgroup.subtree_control"))
         .is_ok_and(|text| text.split_whitespace().any(|name| name == controller.name()))
-}
-
-/// Whether a group of ours has the controller: its parent hands it out.
-pub(super) fn offers(dir: &Path, controller: Controller) -> bool {
-    dir.parent()
-        .is_some_and(|parent| offers_below(parent, controller))
 }
 
 /// How the names of a process's groups begin: with whose numbers the number is one of, as a container has its own.
