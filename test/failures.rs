@@ -226,6 +226,38 @@ fn on_a_terminal_the_whole_log_is_shown_or_it_is_said_what_is_not() {
 }
 
 #[test]
+fn a_result_that_cannot_lie_on_what_is_there_is_not_begun() {
+    if !need::root("an export onto what is there") {
+        return;
+    }
+    let paths = json!([{"path": "/a"}, {"path": "/b/x", "parents": true}]);
+    let manifest = tree_of(json!([{"type": "org.osbuild.mkdir", "options": {"paths": paths}}]));
+    let env = TestEnv::new();
+    env.write("out/b/x", "precious");
+    let (run, _) = env.fails(&manifest, &[], 1);
+    let message = format!(
+        "error: cannot put the result at {}: a file is there, and a directory belongs there: remove it, or name another \
+         directory\n",
+        env.out().join("b/x").display()
+    );
+    assert_eq!(run.stderr, message, "{run}");
+    assert_eq!(
+        std::fs::read_to_string(env.out().join("b/x")).unwrap(),
+        "precious"
+    );
+    let there: Vec<_> = std::fs::read_dir(env.out()).unwrap().collect();
+    assert_eq!(there.len(), 1, "nothing of the result is there: {there:?}");
+    // nor of one that could, beside it
+    let other = json!({"name": "also", "stages": [{"type": "org.osbuild.mkdir", "options": {"paths": [{"path": "/a"}]}}]});
+    let pipelines = json!([other, manifest["pipelines"][0]]);
+    env.write("out/tree/b/x", "precious");
+    let manifest = json!({"version": "2", "pipelines": pipelines});
+    let (run, _) = env.fails(&manifest, &["--export", "also", "--export", "tree"], 1);
+    run.says(&["out/tree/b/x: a file is there"]);
+    assert!(!env.out().join("also").exists());
+}
+
+#[test]
 fn a_library_directory_that_is_not_there_is_named() {
     let env = TestEnv::new();
     let manifest = tree_of(json!([]));

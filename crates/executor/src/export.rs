@@ -51,6 +51,22 @@ impl Destination {
         }
     }
 
+    /// Checks that the directory has a directory, or nothing, wherever the tree has one, and none where the tree has a file:
+    /// before anything is handed out.
+    ///
+    /// # Errors
+    /// It is not so.
+    pub fn refuse_clash(&self, object: Option<&Object>) -> Result<()> {
+        let something = |mut entries: std::fs::ReadDir| entries.next().is_some();
+        let meets = sandbox::as_caller(|| std::fs::read_dir(&self.dir).is_ok_and(something));
+        let Some(object) = object.filter(|_| meets) else {
+            return Ok(());
+        };
+        let merged = sandbox::overlay::Merged::open(&object.layers())?;
+        let from = Tree::open(merged.path())?;
+        sandbox::as_caller(|| refuse_clash(&from, &self.open()?))
+    }
+
     /// Makes the directory where it is not there and opens it, once: from here on it may be renamed, and something else be in
     /// its place.
     fn open(&self) -> Result<Tree> {
@@ -148,17 +164,43 @@ fn is_a_link(dir: &Path) -> Error {
     Error::io("use as output directory", dir, std::io::Error::other(reason))
 }
 
+/// Whether an entry is a directory, which a link to one is not; `None` where nothing is there.
+fn is_directory(tree: &Tree, name: &Path) -> Result<Option<bool>> {
+    let stat = match fault::lifted!("export-links") {
+        false => tree.stat(name)?,
+        true => tree.stat_followed(name)?,
+    };
+    Ok(stat.map(|stat| stat.kind == tree::Kind::Directory))
+}
+
+/// Checks that [`place`] would meet a directory, or nothing, wherever it has one, and none where it has a file.
+fn refuse_clash(from: &Tree, to: &Tree) -> Result<()> {
+    for name in from.list("")? {
+        let path = Path::new(&name);
+        let reason = match (is_directory(from, path)?, is_directory(to, path)?) {
+            (Some(true), Some(true)) => {
+                refuse_clash(&from.subtree(path)?, &to.subtree(path)?)?;
+                continue;
+            }
+            (Some(true), Some(false)) => "a file is there, and a directory belongs there",
+            (Some(false), Some(true)) => "a directory is there, and a file belongs there",
+            _ => continue,
+        };
+        let reason = format!("{reason}: remove it, or name another directory");
+        return Err(Error::io(
+            "put the result at",
+            to.path().join(path),
+            std::io::Error::other(reason),
+        ));
+    }
+    Ok(())
+}
+
 /// Moves all entries of `from` into `to`: in the place of files, into directories that are there already. With `root`
 /// the directory itself becomes as `from` is.
 fn place(from: &Tree, to: &Tree, root: bool) -> Result<()> {
     let here = Path::new("");
-    let directory = |tree: &Tree, name: &Path| -> Result<bool> {
-        let stat = match fault::lifted!("export-links") {
-            false => tree.stat(name)?,
-            true => tree.stat_followed(name)?,
-        };
-        Ok(stat.is_some_and(|stat| stat.kind == tree::Kind::Directory))
-    };
+    let directory = |tree: &Tree, name: &Path| is_directory(tree, name).map(|is| is == Some(true));
     let time = from.stat(here)?.map(|stat| stat.mtime);
     for name in from.list(here)? {
         let path = Path::new(&name);
@@ -222,5 +264,38 @@ mod tests {
         from.mkdir("link", 0o755).unwrap();
         let error = place(&from, &to, false).unwrap_err().to_string();
         assert!(error.starts_with("cannot put the result at"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_and_a_file_do_not_meet() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["from", "to"] {
+            std::fs::create_dir_all(dir.path().join(name).join("both/deep")).unwrap();
+        }
+        let tree = |name: &str| Tree::open(dir.path().join(name)).unwrap();
+        let (from, to) = (tree("from"), tree("to"));
+        from.write("a", "new").unwrap();
+        from.symlink("nowhere", "both/link").unwrap();
+        to.write("both/link", "old").unwrap();
+        from.mkdir("both/new", 0o755).unwrap();
+        refuse_clash(&from, &to).unwrap();
+        let clash = |path: &str| {
+            let error = refuse_clash(&from, &to).unwrap_err().to_string();
+            let path = dir.path().join("to/both/deep").join(path);
+            error
+                .strip_prefix(&format!("cannot put the result at {}: ", path.display()))
+                .map(str::to_owned)
+        };
+        let what = "a file is there, and a directory belongs there: remove it, or name another directory";
+        // a link to a directory is none
+        from.mkdir("both/deep/x", 0o755).unwrap();
+        to.symlink("..", "both/deep/x").unwrap();
+        assert_eq!(clash("x").as_deref(), Some(what));
+        to.remove_file("both/deep/x").unwrap();
+        from.symlink("..", "both/deep/y").unwrap();
+        to.mkdir("both/deep/y", 0o755).unwrap();
+        let what = "a directory is there, and a file belongs there: remove it, or name another directory";
+        assert_eq!(clash("y").as_deref(), Some(what));
+        assert_eq!(to.list("").unwrap(), ["both"], "nothing was moved");
     }
 }

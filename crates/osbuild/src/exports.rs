@@ -108,6 +108,13 @@ pub(crate) fn destinations(
     };
     let mut all: Vec<Export> = Vec::new();
     for (name, pipeline) in resolved {
+        if name.is_empty() {
+            let message = format!(
+                "the pipeline without a name cannot be exported into {}: name it",
+                dir.display()
+            );
+            return Err(run::fatal(options, &message));
+        }
         // a name is joined to the directory: it must not lead out of it
         if !Path::new(name)
             .components()
@@ -141,11 +148,14 @@ pub(crate) fn result_of(manifest: &Manifest) -> Option<usize> {
     assembler.or_else(|| manifest.pipelines.len().checked_sub(1))
 }
 
-/// Copies the finished trees out.
+/// Copies the finished trees out: none of them where one cannot lie on what is there.
 pub(crate) fn hand_out(exports: &[Export], report: &Report, cancel: &Cancel) -> Result<(), Error> {
+    let object = |export: &Export| report.pipelines[export.pipeline].object.as_ref();
     for export in exports {
-        let object = report.pipelines[export.pipeline].object.as_ref();
-        export.destination().export(object, cancel)?;
+        export.destination().refuse_clash(object(export))?;
+    }
+    for export in exports {
+        export.destination().export(object(export), cancel)?;
     }
     Ok(())
 }
