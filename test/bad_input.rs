@@ -183,6 +183,52 @@ fn an_export_of_nothing() {
 }
 
 #[test]
+fn an_export_of_a_pipeline_without_a_name() {
+    let env = TestEnv::new();
+    let manifest = json!({"version": "2", "pipelines": [{"name": "", "stages": []}]});
+    let run = env.build(&manifest, &["--export", ""]).expect(1);
+    let message = format!(
+        "error: the pipeline without a name cannot be exported into {}: name it\n",
+        env.out().display()
+    );
+    assert_eq!(run.stderr, message, "{run}");
+    assert!(!env.store().exists() && !env.out().exists(), "nothing is begun");
+}
+
+#[test]
+fn a_blueprint_of_lists() {
+    for (text, message) in [
+        (
+            "[\"web\"]",
+            "line 1: invalid type: sequence, expected a blueprint",
+        ),
+        (
+            "{\"packages\": [\n[\"nginx\"]]}",
+            "line 2: invalid type: sequence, expected a package",
+        ),
+    ] {
+        let env = TestEnv::new();
+        env.write("web.json", text);
+        let run = env.image_builder(["manifest", "--type", "tar", "--blueprint", "web.json"]);
+        let run = run.expect(2).says(&[&format!("error: web.json, {message}")]);
+        assert_eq!(
+            (run.stdout.as_str(), run.stderr.lines().count()),
+            ("", 1),
+            "{run}"
+        );
+    }
+}
+
+#[test]
+fn a_cache_that_the_configuration_of_apt_cannot_name() {
+    let env = TestEnv::new();
+    let run = env.image_builder(["manifest", "--type", "tar", "--cache", "a\"b"]);
+    run.expect(2)
+        .says(&["a\"b", "is no place for the cache", "hint: ", "--cache"]);
+    assert!(!env.path("a\"b").exists(), "nothing is begun");
+}
+
+#[test]
 fn a_module_whose_metadata_is_no_good() {
     for (metadata, what) in [
         ("{\"summary\": \"x\"}", "has no schema"),

@@ -20,6 +20,7 @@ pub fn manifest(image: &Image) -> Result<Value> {
         Some(file) => blueprint::read(file)?,
         None => Blueprint::default(),
     };
+    let cache = cache::dir(image.repositories.cache.as_deref())?;
     let machine = Machine::read(Path::new("/"));
     let distro = match image.distro.as_deref().or(blueprint.distro.as_deref()) {
         Some(id) => Distro::find(id)?,
@@ -33,7 +34,6 @@ pub fn manifest(image: &Image) -> Result<Value> {
         blueprint: &blueprint,
         size: image.size.map(|size| size.0),
     };
-    let cache = cache::dir(image.repositories.cache.as_deref());
     let resolved = resolve(&request, found, &cache, image.host_tools)?;
     generate::manifest(&request, &resolved)
 }

@@ -25,6 +25,8 @@ pub struct Candidate {
     pub path: String,
     pub sha256: String,
     pub size: u64,
+    /// Bytes on the disk once it is installed.
+    pub installed: u64,
     /// Which of the targets it is in.
     pub target: usize,
 }
@@ -162,6 +164,10 @@ impl Paragraph {
             }
             b"SHA256" => self.candidate.sha256 = value(),
             b"Size" => self.candidate.size = value().parse().unwrap_or_default(),
+            b"Installed-Size" => {
+                let kibibytes: u64 = value().parse().unwrap_or_default();
+                self.candidate.installed = kibibytes.saturating_mul(1 << 10);
+            }
             b"Essential" => self.required |= value() == "yes",
             b"Priority" => self.required |= value() == "required",
             b"Provides" => self.provides = first_words(),
@@ -184,6 +190,7 @@ Description: a shell
  Filename: not this
 Filename: ./pool/bash.deb
 Size: 42
+Installed-Size: 3
 SHA256: ab
 
 Package: mawk
@@ -201,8 +208,8 @@ SHA256: cd";
         all.read_index(INDEX.as_bytes(), 3).unwrap();
         let bash = all.candidate("bash", "5.2-1", "amd64").unwrap();
         assert_eq!(
-            (bash.path.as_str(), bash.size, bash.target),
-            ("pool/bash.deb", 42, 3)
+            (bash.path.as_str(), bash.size, bash.installed, bash.target),
+            ("pool/bash.deb", 42, 3072, 3)
         );
         assert_eq!(all.required.iter().collect::<Vec<_>>(), ["bash", "mawk"]);
         assert!(all.has("awk") && all.has("interpreter") && !all.has("perl"));

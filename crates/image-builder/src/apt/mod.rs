@@ -31,6 +31,8 @@ pub struct Pinned {
     pub sha256: String,
     /// Bytes to download.
     pub size: u64,
+    /// Bytes on the disk once it is installed, as the package says.
+    pub installed: u64,
     /// The id of its repository.
     pub mirror: String,
 }

@@ -49,6 +49,7 @@ impl Apt {
             path: candidate.path.clone(),
             sha256: candidate.sha256.clone(),
             size: candidate.size,
+            installed: candidate.installed,
             mirror: self.mirror(target, distro)?,
         })
     }

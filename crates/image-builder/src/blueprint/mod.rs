@@ -1,6 +1,9 @@
 //! Blueprints, as composer has them: what an image shall have, in TOML or JSON.
+//!
+//! `remote = "Self"` makes what serde derives a plain function, which `table` calls.
 
 mod read;
+mod table;
 mod value;
 
 use std::collections::BTreeMap;
@@ -10,11 +13,11 @@ use serde::Deserialize;
 #[cfg(test)]
 pub use read::parse;
 pub use read::read;
-pub use value::{Bytes, Mode, Owner};
+pub use value::{Bytes, Id, Mode, Owner};
 
 /// A blueprint. Every key but these is an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, remote = "Self")]
 pub struct Blueprint {
     pub name: String,
     pub description: String,
@@ -30,7 +33,7 @@ pub struct Blueprint {
 
 /// A package to install.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Package {
     pub name: String,
     /// A version, possibly with `*` in it; any without one.
@@ -40,15 +43,16 @@ pub struct Package {
 
 /// A group of packages: a task of the distribution.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct PackageGroup {
     pub name: String,
 }
 
 /// What is changed after the packages are installed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, remote = "Self")]
 pub struct Customizations {
+    #[serde(deserialize_with = "value::hostname")]
     pub hostname: Option<String>,
     pub kernel: Kernel,
     pub user: Vec<User>,
@@ -63,7 +67,7 @@ pub struct Customizations {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, remote = "Self")]
 pub struct Kernel {
     /// The kernel package, in the place of the usual one.
     pub name: Option<String>,
@@ -72,48 +76,51 @@ pub struct Kernel {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, remote = "Self")]
 pub struct User {
     pub name: String,
+    #[serde(deserialize_with = "value::description")]
     pub description: Option<String>,
     /// A crypt hash, or a plain password, which is hashed.
     pub password: Option<String>,
     /// Public SSH keys, one a line.
     pub key: Option<String>,
+    #[serde(deserialize_with = "value::home")]
     pub home: Option<String>,
+    #[serde(deserialize_with = "value::shell")]
     pub shell: Option<String>,
     pub groups: Vec<String>,
-    pub uid: Option<u32>,
-    pub gid: Option<u32>,
+    pub uid: Option<Id>,
+    pub gid: Option<Id>,
     /// Days since 1970 after which the account is closed.
     pub expiredate: Option<i64>,
     pub force_password_reset: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Group {
     pub name: String,
     #[serde(default)]
-    pub gid: Option<u32>,
+    pub gid: Option<Id>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct SshKey {
     pub user: String,
     pub key: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, remote = "Self")]
 pub struct Timezone {
     pub timezone: Option<String>,
     pub ntpservers: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, remote = "Self")]
 pub struct Locale {
     /// The first is the system's language, the others are generated too.
     pub languages: Vec<String>,
@@ -121,7 +128,7 @@ pub struct Locale {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, remote = "Self")]
 pub struct Services {
     pub enabled: Vec<String>,
     pub disabled: Vec<String>,
@@ -129,7 +136,7 @@ pub struct Services {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Filesystem {
     pub mountpoint: String,
     #[serde(default, alias = "size")]
@@ -137,7 +144,7 @@ pub struct Filesystem {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct File {
     pub path: String,
     #[serde(default)]
@@ -151,7 +158,7 @@ pub struct File {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Directory {
     pub path: String,
     #[serde(default)]

@@ -1,8 +1,9 @@
 //! Reading a blueprint; what is wrong in it is named with its line.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Blueprint, Filesystem};
+use super::{Blueprint, Customizations, Filesystem};
 use crate::error::{Failure, OrFail, Result, did_you_mean, nearest};
 
 /// Reads the blueprint in `file`: JSON where it is called so or begins with a brace, else TOML.
@@ -20,7 +21,9 @@ pub fn parse(name: &str, text: &str) -> Result<Blueprint> {
     let parsed = if json { from_json(text) } else { from_toml(text) };
     let blueprint = parsed.map_err(|(line, message)| explain(name, line, &message))?;
     check(&blueprint).map_err(|wrong| {
-        let line = wrong.value.and_then(|value| line_of_value(text, &value));
+        let line = wrong
+            .value
+            .and_then(|value| line_of_value(text, &value, wrong.again));
         Failure::input(match line {
             Some(line) => format!("{name}, line {line}: {}", wrong.message),
             None => format!("{name}: {}", wrong.message),
@@ -71,6 +74,8 @@ struct Wrong {
     message: String,
     hint: Option<String>,
     value: Option<String>,
+    /// Whether it is wrong where it stands for the second time.
+    again: bool,
 }
 
 fn wrong(message: String, value: &str) -> Wrong {
@@ -78,14 +83,21 @@ fn wrong(message: String, value: &str) -> Wrong {
         message,
         hint: None,
         value: (!value.is_empty()).then(|| value.to_owned()),
+        again: false,
     }
 }
 
-/// The line on which `value` is written as a text.
-fn line_of_value(text: &str, value: &str) -> Option<usize> {
+/// The line on which `value` is written as a text, for the first time or the second.
+fn line_of_value(text: &str, value: &str, again: bool) -> Option<usize> {
     let quoted = [format!("\"{value}\""), format!("'{value}'")];
-    let at = quoted.iter().filter_map(|quoted| text.find(quoted)).min()?;
-    Some(line_at(text, at))
+    let mut found: Vec<usize> = quoted
+        .iter()
+        .flat_map(|quoted| text.match_indices(quoted))
+        .map(|(at, _)| at)
+        .collect();
+    found.sort_unstable();
+    let at = found.get(usize::from(again))?;
+    Some(line_at(text, *at))
 }
 
 fn check(blueprint: &Blueprint) -> std::result::Result<(), Wrong> {
@@ -131,9 +143,6 @@ fn check(blueprint: &Blueprint) -> std::result::Result<(), Wrong> {
     units
         .into_iter()
         .try_for_each(|unit| check_name("service", unit, "@:._-\\"))?;
-    if let Some(hostname) = &custom.hostname {
-        check_name("host", hostname, ".-")?;
-    }
     if let Some(zone) = &custom.timezone.timezone {
         check_name("time zone", zone, "/+-_")?;
     }
@@ -149,6 +158,7 @@ fn check(blueprint: &Blueprint) -> std::result::Result<(), Wrong> {
     let paths = custom.files.iter().map(|file| &file.path);
     let paths = paths.chain(custom.directories.iter().map(|dir| &dir.path));
     paths.into_iter().try_for_each(|path| check_path(path))?;
+    check_places(custom)?;
     custom.filesystem.iter().try_for_each(check_filesystem)
 }
 
@@ -162,7 +172,7 @@ fn check_name(what: &str, name: &str, extra: &str) -> std::result::Result<(), Wr
 }
 
 fn check_unique<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> std::result::Result<(), Wrong> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
             return Err(wrong(format!("the {what} `{name}` is there twice"), ""));
@@ -182,6 +192,27 @@ fn check_path(path: &str) -> std::result::Result<(), Wrong> {
     }
 }
 
+/// A path is either a file or a directory.
+fn check_places(custom: &Customizations) -> std::result::Result<(), Wrong> {
+    let files: BTreeSet<&str> = custom.files.iter().map(|file| file.path.as_str()).collect();
+    let dirs = custom.directories.iter().map(|dir| dir.path.as_str());
+    if let Some(path) = dirs.clone().find(|path| files.contains(path)) {
+        let message = format!("`{path}` is one of the files and one of the directories");
+        return Err(Wrong {
+            again: true,
+            ..wrong(message, path)
+        });
+    }
+    for path in files.iter().copied().chain(dirs) {
+        let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+        if let Some(file) = above.into_iter().find(|above| files.contains(above)) {
+            let message = format!("`{path}` cannot be in `{file}`, which is one of the files");
+            return Err(wrong(message, path));
+        }
+    }
+    Ok(())
+}
+
 fn check_filesystem(filesystem: &Filesystem) -> std::result::Result<(), Wrong> {
     if filesystem.mountpoint == "/" {
         return Ok(());
@@ -196,8 +227,9 @@ fn check_filesystem(filesystem: &Filesystem) -> std::result::Result<(), Wrong> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Bytes, Mode, Owner};
+    use super::super::{Bytes, Id, Mode, Owner};
     use super::*;
+    use crate::error::Kind;
 
     const TOML: &str = r#"
 name = "server"
@@ -239,7 +271,7 @@ data = "hello\n"
         let file = &blueprint.customizations.files[0];
         assert_eq!(file.mode, Some(Mode(0o600)));
         assert_eq!(file.user, Some(Owner::Name("ada".into())));
-        assert_eq!(file.group, Some(Owner::Id(4)));
+        assert_eq!(file.group, Some(Owner::Id(Id(4))));
         assert_eq!(
             blueprint.keys()["ada"],
             ["ssh-ed25519 AAAA a", "ssh-ed25519 BBBB b"]
@@ -308,5 +340,132 @@ data = "hello\n"
             assert!(failure.message.contains(message), "{failure}");
             assert!(failure.message.contains("line "), "{failure}");
         }
+    }
+
+    #[test]
+    fn a_list_in_the_place_of_keys_is_refused() {
+        let cases = [
+            (
+                "b.json",
+                "[\"web\"]",
+                1,
+                "a blueprint, with keys such as `packages`",
+            ),
+            (
+                "b.json",
+                "{\"customizations\":\n[]}",
+                2,
+                "customizations, with keys such as `hostname`",
+            ),
+            (
+                "b.json",
+                "{\"packages\": [\n[\"nginx\"]]}",
+                2,
+                "a package, with the key `name`",
+            ),
+            (
+                "b.toml",
+                "name = \"x\"\npackages = [[\"nginx\"]]\n",
+                2,
+                "a package, with the key `name`",
+            ),
+        ];
+        for (name, text, line, wanted) in cases {
+            let failure = parse(name, text).unwrap_err();
+            let message = format!("{name}, line {line}: invalid type: sequence, expected {wanted}");
+            assert_eq!((failure.message, failure.kind), (message, Kind::Input));
+        }
+    }
+
+    /// What a blueprint with this customization, on its line 2, is refused for.
+    fn refused(line: &str) -> String {
+        let toml = format!("name = \"x\"\ncustomizations.{line}\n");
+        let toml = parse("b", &toml).unwrap_err().message;
+        let message = toml
+            .strip_prefix("b, line 2: ")
+            .unwrap_or_else(|| panic!("{toml}"));
+        message.to_owned()
+    }
+
+    #[test]
+    fn host_names_are_those_of_linux() {
+        let longer = "x".repeat(65);
+        for name in ["", "a-", "-a", "a..b", "a_b", &longer] {
+            let message = refused(&format!("hostname = \"{name}\""));
+            assert!(
+                message.contains(name) && message.contains("at most 64 characters"),
+                "{message}"
+            );
+        }
+        let longest = format!("customizations.hostname = \"{}\"", "x".repeat(64));
+        parse("b.toml", &longest).unwrap();
+    }
+
+    #[test]
+    fn ids_are_those_a_tree_can_have() {
+        for wrong in [
+            "user = [{name = \"a\", uid = 65536}]",
+            "user = [{name = \"a\", gid = -1}]",
+            "group = [{name = \"a\", gid = 4294967295}]",
+            "files = [{path = \"/a\", user = 70000}]",
+            "directories = [{path = \"/a\", group = 65536}]",
+        ] {
+            let message = refused(wrong);
+            assert!(message.contains("from 0 to 65535"), "{message}");
+        }
+        parse(
+            "b.toml",
+            "customizations.user = [{name = \"a\", uid = 65535, gid = 0}]",
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn fields_of_passwd_are_one_line_without_colons() {
+        for (field, wanted) in [
+            ("description", "a description without colons and line breaks"),
+            (
+                "home",
+                "a home directory: an absolute path without colons and line breaks",
+            ),
+            (
+                "shell",
+                "a shell: an absolute path without colons and line breaks",
+            ),
+        ] {
+            for value in ["/a:b", "/a\\nb"] {
+                let message = refused(&format!("user = [{{name = \"a\", {field} = \"{value}\"}}]"));
+                assert_eq!(
+                    message,
+                    format!("invalid value: string \"{value}\", expected {wanted}")
+                );
+            }
+        }
+        refused("user = [{name = \"a\", shell = \"bash\"}]");
+        let user = "name = \"a\", home = \"\", shell = \"/bin/sh\", description = \"Ada L.\"";
+        parse("b.toml", &format!("customizations.user = [{{{user}}}]")).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_nothing_else() {
+        let text =
+            "[[customizations.directories]]\npath = \"/a/b\"\n[[customizations.files]]\npath = \"/a/b\"\n";
+        let failure = parse("b.toml", text).unwrap_err();
+        assert_eq!(
+            failure.message,
+            "b.toml, line 4: `/a/b` is one of the files and one of the directories"
+        );
+        for other in ["directories", "files"] {
+            let text = format!(
+                "[[customizations.files]]\npath = \"/a\"\n[[customizations.{other}]]\npath = \"/a/b/c\"\n"
+            );
+            let failure = parse("b.toml", &text).unwrap_err();
+            assert_eq!(
+                failure.message,
+                "b.toml, line 4: `/a/b/c` cannot be in `/a`, which is one of the files"
+            );
+        }
+        let text = "[[customizations.files]]\npath = \"/a\"\n[[customizations.files]]\npath = \"/ab\"\n";
+        parse("b.toml", text).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Values that a blueprint may write in more than one way.
+//! Values that a blueprint may write in more than one way, or that not every text or number is.
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
@@ -10,10 +10,20 @@ pub struct Bytes(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode(pub u32);
 
+/// The highest id that a file in a tree can belong to.
+const HIGHEST: u64 = 65_535;
+
+/// The longest name of a host: `HOST_NAME_MAX` of Linux.
+const LONGEST: usize = 64;
+
+/// The id of a user or a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Id(pub u32);
+
 /// An owner: a name or an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
-    Id(u32),
+    Id(Id),
     Name(String),
 }
 
@@ -53,6 +63,13 @@ impl Mode {
     /// As chmod takes it.
     pub fn octal(self) -> String {
         format!("{:04o}", self.0)
+    }
+}
+
+impl Id {
+    fn of(number: u64) -> Option<Self> {
+        let number = Some(number).filter(|number| *number <= HIGHEST)?;
+        u32::try_from(number).ok().map(Self)
     }
 }
 
@@ -106,13 +123,73 @@ impl<'de> Deserialize<'de> for Mode {
     }
 }
 
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Either {
+            expecting: "an id from 0 to 65535",
+            number: Self::of,
+            text: |_| None,
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Owner {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(Either {
-            expecting: "a name or a number",
-            number: |number| u32::try_from(number).ok().map(Self::Id),
+            expecting: "a name or an id from 0 to 65535",
+            number: |number| Id::of(number).map(Self::Id),
             text: |text| (!text.is_empty()).then(|| Self::Name(text.to_owned())),
         })
+    }
+}
+
+/// The name of the machine, as systemd takes it.
+pub fn hostname<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let label = |label: &str| {
+        let letters = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        letters && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let good = |name: &str| name.len() <= LONGEST && name.split('.').all(label);
+    let expecting = "a host name: letters, digits and hyphens (not at an end), labels separated by dots, at most \
+                     64 characters";
+    text_that(from, good, expecting)
+}
+
+/// What describes a user.
+pub fn description<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    text_that(from, is_field, "a description without colons and line breaks")
+}
+
+/// A home directory; the empty one is none.
+pub fn home<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let expecting = "a home directory: an absolute path without colons and line breaks";
+    text_that(from, is_path_field, expecting)
+}
+
+/// A login shell.
+pub fn shell<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let expecting = "a shell: an absolute path without colons and line breaks";
+    text_that(from, is_path_field, expecting)
+}
+
+/// Whether a text can be a field of `/etc/passwd`.
+fn is_field(text: &str) -> bool {
+    !text.contains([':', '\n'])
+}
+
+fn is_path_field(text: &str) -> bool {
+    is_field(text) && (text.is_empty() || text.starts_with('/'))
+}
+
+fn text_that<'de, D: Deserializer<'de>>(
+    from: D,
+    good: impl Fn(&str) -> bool,
+    expecting: &str,
+) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    match text.as_deref().filter(|text| !good(text)) {
+        Some(text) => Err(D::Error::invalid_value(Unexpected::Str(text), &expecting)),
+        None => Ok(text),
     }
 }
 

@@ -97,7 +97,7 @@ fn ownership(user: Option<&Owner>, group: Option<&Owner>) -> Value {
 fn owner(owner: Option<&Owner>) -> Value {
     match owner {
         None => json!(0),
-        Some(Owner::Id(id)) => json!(id),
+        Some(Owner::Id(id)) => json!(id.0),
         Some(Owner::Name(name)) => json!(name),
     }
 }

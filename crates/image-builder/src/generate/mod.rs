@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::apt::{Pinned, Repository};
 use crate::blueprint::Blueprint;
 use crate::distro::Distro;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::image_type::ImageType;
 
 pub use install::{deb_stage, pinned_sources};
@@ -56,6 +56,7 @@ pub struct Resolved {
 
 /// The manifest.
 pub fn manifest(request: &Request<'_>, resolved: &Resolved) -> Result<Value> {
+    check_size(request, &resolved.os)?;
     let mut inline = BTreeMap::new();
     let mut stages = os::stages(request, resolved, &mut inline)?;
     let ids = ids::Ids::of(request, resolved.epoch, &stages);
@@ -139,6 +140,22 @@ fn disk_size(request: &Request<'_>) -> u64 {
     let needed = root.map_or(0, |size| size.saturating_add(BESIDE_ROOT));
     // whole mebibytes, as partitions are aligned
     request.size.unwrap_or(DISK.max(needed)).div_ceil(1 << 20) << 20
+}
+
+/// Refuses a disk that cannot hold even the packages. How much more it needs is known when the tree is there.
+fn check_size(request: &Request<'_>, packages: &[Pinned]) -> Result<()> {
+    let size = disk_size(request);
+    let installed = packages.iter().map(|package| package.installed);
+    let needed = installed.fold(0, u64::saturating_add);
+    if !request.image.is_disk() || size >= needed {
+        return Ok(());
+    }
+    let message = format!(
+        "a disk of {} MiB is too small: its packages alone take {} MiB",
+        size >> 20,
+        needed.div_ceil(1 << 20)
+    );
+    Err(Failure::input(message).hint("`--size` names another size"))
 }
 
 #[cfg(test)]

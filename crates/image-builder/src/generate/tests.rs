@@ -46,6 +46,7 @@ fn package(name: &str, digit: char, mirror: &str) -> Pinned {
         path: format!("pool/{name}.deb"),
         sha256: digit.to_string().repeat(64),
         size: 1,
+        installed: 64 << 20,
         mirror: mirror.into(),
     }
 }
@@ -227,6 +228,28 @@ fn a_disk_has_one_uuid_everywhere_and_a_serial_console() {
     assert_eq!(image["filename"], "disk.raw");
     assert_eq!(image["size"], (20_u64 << 30) + (512 << 20));
     assert_ne!(image["ptuuid"], *uuid);
+}
+
+#[test]
+fn a_disk_that_cannot_hold_its_packages_is_refused() {
+    let blueprint = parse("b.toml", "").unwrap();
+    let make = |image, size| {
+        let request = Request {
+            distro: Distro::find("debian-12").unwrap(),
+            image,
+            blueprint: &blueprint,
+            size: Some(size),
+        };
+        manifest(&request, &resolved())
+    };
+    let failure = make(ImageType::Qcow2, 1 << 20).unwrap_err();
+    assert_eq!(
+        failure.to_string(),
+        "error: a disk of 1 MiB is too small: its packages alone take 128 MiB\nhint: `--size` names another size"
+    );
+    assert_eq!(failure.exit_code(), 2);
+    make(ImageType::Raw, 128 << 20).unwrap();
+    make(ImageType::Tar, 1 << 20).unwrap();
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub fn stages(blueprint: &Blueprint) -> Result<Vec<Value>> {
     if !custom.group.is_empty() {
         let mut groups = Map::new();
         for group in &custom.group {
-            let options = group.gid.map_or_else(|| json!({}), |gid| json!({"gid": gid}));
+            let options = group.gid.map_or_else(|| json!({}), |gid| json!({"gid": gid.0}));
             groups.insert(group.name.clone(), options);
         }
         stages.push(json!({"type": "org.osbuild.groups", "options": {"groups": groups}}));
@@ -42,8 +42,8 @@ fn options(user: &User) -> Result<Value> {
             options.insert(key.to_owned(), value);
         }
     };
-    put("uid", user.uid.map(Value::from));
-    put("gid", user.gid.map(Value::from));
+    put("uid", user.uid.map(|uid| uid.0.into()));
+    put("gid", user.gid.map(|gid| gid.0.into()));
     put(
         "groups",
         Some(&user.groups)

@@ -32,7 +32,7 @@ struct Context {
 pub fn run(resolve: &Resolve) -> Result<()> {
     let (name, text) = read(&resolve.pipeline)?;
     let context = Context {
-        cache: cache::dir(resolve.cache.as_deref()),
+        cache: cache::dir(resolve.cache.as_deref())?,
         addresses: resolve.repos.iter().cloned().collect(),
     };
     let manifest = pin(&name, &text, &context)?;
