@@ -251,6 +251,34 @@ fn those_that_need_each_other_wait() {
 }
 
 #[test]
+fn who_reads_slowly_takes_no_time_of_the_stage() {
+    if !need::root("building") {
+        return;
+    }
+    let env = TestEnv::new();
+    let mut gate = Gate::new(&env);
+    // more than there is room for on the way
+    let script = format!("{}; head -c 1000000 /dev/zero | tr '\\0' x", Gate::TELL);
+    env.stage("org.test.prints", &script);
+    env.write("m.json", two("org.osbuild.noop", "org.test.prints").to_string());
+    let limit = Duration::from_secs(8);
+    let mut command = env.command(env.binaries().osbuild());
+    command.args(["--store", "store", "-l", "lib", "--stage-timeout", "8"]);
+    command.args(["--export", "second", "--output-directory", "out", "m.json"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    gate.reached();
+    // the stage has begun: once this is over, so would be its time
+    std::thread::sleep(limit);
+    let mut stdout = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || std::io::read_to_string(&mut stdout).unwrap());
+    let code = ended(child);
+    let text = reader.join().unwrap();
+    assert_eq!(code, 0, "{:?}", text.lines().last());
+    assert!(text.contains(&"x".repeat(1_000_000)));
+}
+
+#[test]
 fn sources_are_fetched_at_once() {
     let env = TestEnv::new();
     let server = Httpd::serve([]);

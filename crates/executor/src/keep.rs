@@ -33,14 +33,11 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Does something that takes of the stage's time.
-    pub(crate) fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
-        let begun = Instant::now();
-        let done = work();
+    /// Takes off the stage's time what has passed since then.
+    pub(crate) fn spend(&self, since: Instant) {
         let left = self.left.get();
         self.left
-            .set(left.map(|left| left.saturating_sub(begun.elapsed())));
-        done
+            .set(left.map(|left| left.saturating_sub(since.elapsed())));
     }
 
     /// Keeps a tree; or says how the stage fails with it.
@@ -48,11 +45,14 @@ impl<'a> Keeper<'a> {
     /// # Errors
     /// The build was interrupted.
     pub(crate) fn commit(&self, tree: NewTree) -> Result<std::result::Result<Object, How>> {
+        let begun = Instant::now();
         // a limit beyond all clocks is none
-        let deadline = self.left.get().and_then(|left| Instant::now().checked_add(left));
+        let deadline = self.left.get().and_then(|left| begun.checked_add(left));
         let go_on =
             || !self.cancel.is_cancelled() && deadline.is_none_or(|deadline| Instant::now() < deadline);
-        match self.timed(|| self.store.commit_while(tree, self.times, &go_on)) {
+        let kept = self.store.commit_while(tree, self.times, &go_on);
+        self.spend(begun);
+        match kept {
             Ok(object) => Ok(Ok(object)),
             Err(store::Error::Tree(tree::Error::Stopped)) if self.cancel.is_cancelled() => {
                 Err(Error::Cancelled)

@@ -64,6 +64,9 @@ pub(crate) struct Job<'a> {
 
 /// What a stage left behind beside its tree.
 pub(crate) struct Done {
+    /// When its time began, later by what it took to tell what it printed: that may wait for other pipelines, or for who
+    /// reads it.
+    pub(crate) since: Instant,
     pub(crate) failure: Option<How>,
     pub(crate) output: String,
     pub(crate) metadata: Option<Value>,
@@ -81,6 +84,7 @@ impl Done {
     /// Nothing was run, since this failed before.
     pub(crate) fn failed(how: How) -> Self {
         Self {
+            since: Instant::now(),
             failure: Some(how),
             output: String::new(),
             metadata: None,
@@ -122,11 +126,10 @@ impl Job<'_> {
         }
         let place = self.store.place("stage", plan::fill_stage)?;
         let scratch = place.path();
-        // a limit beyond all clocks is none
-        let deadline = self.timeout.and_then(|limit| Instant::now().checked_add(limit));
+        let since = Instant::now();
         let said = log.try_clone();
-        let done = self.with_services(tree, scratch, deadline, |served| {
-            self.run_served(tree, scratch, served, deadline, log, tell)
+        let done = self.with_services(tree, scratch, self.deadline(since), |served| {
+            self.run_served(tree, scratch, served, since, log, tell)
         });
         // nobody is left in a box that was waited for; of a machine nobody here knows
         if self.machine.is_none() {
@@ -136,6 +139,7 @@ impl Job<'_> {
             Err(Error::OverTime(what)) => {
                 let failure = Some(self.timed_out());
                 Ok(Done {
+                    since,
                     output: complain(&what, String::new(), said.ok(), tell),
                     failure,
                     metadata: None,
@@ -155,6 +159,12 @@ impl Job<'_> {
             Ok((done, stopped)) => stopped.map(|()| done),
             Err(error) => Err(error),
         }
+    }
+
+    /// When the time that began at `since` is over.
+    fn deadline(&self, since: Instant) -> Option<Instant> {
+        // a limit beyond all clocks is none
+        self.timeout.and_then(|limit| since.checked_add(limit))
     }
 
     fn timed_out(&self) -> How {
@@ -203,7 +213,7 @@ impl Job<'_> {
         tree: &NewTree,
         scratch: &Path,
         mut served: Option<&mut Served<'_>>,
-        deadline: Option<Instant>,
+        since: Instant,
         log: File,
         tell: &dyn Fn(&str),
     ) -> Result<Done> {
@@ -247,8 +257,11 @@ impl Job<'_> {
         if let Some(api) = &mut api {
             beside.push(api);
         }
-        let in_time = pump(read, deadline, &mut beside, |bytes| tell(&output.push(bytes)))
-            && wait_until(running.ended(), deadline, &mut beside);
+        let told = pump(read, self.deadline(since), &mut beside, |bytes| {
+            tell(&output.push(bytes));
+        });
+        let since = since + told.unwrap_or_default();
+        let in_time = told.is_some() && wait_until(running.ended(), self.deadline(since), &mut beside);
         if !in_time {
             running.killer().kill();
         }
@@ -288,6 +301,7 @@ impl Job<'_> {
         }
         let metadata = written("meta");
         Ok(Done {
+            since,
             failure,
             output: output.finish(),
             metadata,

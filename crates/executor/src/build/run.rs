@@ -109,13 +109,15 @@ impl<'a> Line<'_, 'a> {
             // who looks around may leave something
             setup.grafting = Grafting::default();
         }
-        let run = |setup: &Setup, breaks: bool| {
+        let run = |setup: &Setup, breaks: bool| -> Result<Done> {
             let job = Job { setup, ..job };
             if breaks {
                 job.shell(&new)?;
             }
             let log = log_file.try_clone().map_err(|e| Error::io("write", &log, e))?;
-            keeper.timed(|| job.run(&new, log, &tell))
+            let done = job.run(&new, log, &tell)?;
+            keeper.spend(done.since);
+            Ok(done)
         };
         let mut done = match disks.begin(&setup)? {
             Some(how) => Done::failed(how),
