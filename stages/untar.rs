@@ -2,9 +2,9 @@
 //!
 //! The only file of the input `file`, of any format and compression, is unpacked below `prefix`, which must be there.
 //! Owners go by their numbers; modes, times, access control lists, file capabilities and other attributes are restored,
-//! SELinux labels are not, nor what the box may not set (`trusted.*`, `security.ima`). What is in the way is replaced, directories are merged. No member leads out of `prefix`: links
-//! are followed inside it, and `..` is refused. Device nodes are made where this process may, those of `/dev` are left out
-//! otherwise, and others the executor makes, as root.
+//! SELinux labels are not, nor what the box may not set (`trusted.*`, `security.ima`). What is in the way is replaced,
+//! directories are merged. No member leads out of `prefix`: links are followed inside it, and `..` is refused. Device nodes
+//! are made where this process may, those of `/dev` are left out otherwise, and others the executor makes, as root.
 
 use std::fs::File;
 
