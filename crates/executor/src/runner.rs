@@ -22,10 +22,14 @@ pub(crate) fn find(libdir: &Path, wanted: &str) -> Option<PathBuf> {
     best.map(|(_, path)| path)
 }
 
-/// What a stage sees of the runner in `libdir` for `wanted`, or without that for this machine: its name and what is in it.
-/// `None`: there is none.
+/// The runner in `libdir` for `wanted`, or without that for this machine; `None`: there is none.
+pub(crate) fn chosen(libdir: &Path, wanted: Option<&str>) -> Option<PathBuf> {
+    find(libdir, &wanted.map_or_else(of_host, str::to_owned))
+}
+
+/// What a stage sees of the [`chosen`] runner: its name and what is in it.
 pub(crate) fn seen(libdir: &Path, wanted: Option<&str>) -> Option<Value> {
-    let path = find(libdir, &wanted.map_or_else(of_host, str::to_owned))?;
+    let path = chosen(libdir, wanted)?;
     let content = std::fs::read(&path).unwrap_or_default();
     let name = path.file_name()?.to_string_lossy().into_owned();
     Some(json!([name, hex::encode(Sha256::digest(content))]))

@@ -310,16 +310,13 @@ impl Job<'_> {
     /// The runner for a foreign module: the one the manifest asks for, which must be there, or the host's if there is
     /// one that suits.
     fn runner_in(&self, libdir: &Path) -> Result<Option<PathBuf>> {
-        match (self.runner, self.build) {
-            (Some(wanted), Some(_)) => match runner::find(libdir, wanted) {
-                Some(path) => Ok(Some(path)),
-                None if !libdir.join("runners").is_dir() => Ok(None),
-                None => Err(Error::Unbuildable {
-                    stage: self.stage.name.clone(),
-                    message: format!("no suitable runner for {wanted} in {}/runners", libdir.display()),
-                }),
-            },
-            _ => Ok(runner::find(libdir, &runner::of_host())),
+        let wanted = self.runner.filter(|_| self.build.is_some());
+        match (runner::chosen(libdir, wanted), wanted) {
+            (None, Some(wanted)) if libdir.join("runners").is_dir() => Err(Error::Unbuildable {
+                stage: self.stage.name.clone(),
+                message: format!("no suitable runner for {wanted} in {}/runners", libdir.display()),
+            }),
+            (found, _) => Ok(found),
         }
     }
 
